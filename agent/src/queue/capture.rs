@@ -1,0 +1,291 @@
+//! What intake hands to the queue, and what it hears back.
+
+use std::path::PathBuf;
+
+use docksync_proto::{
+    codec::{BatchEncoder, CodecError},
+    event::Event,
+    frame::DayTotal,
+    identity::{self, Digests, Hash},
+};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+use uuid::Uuid;
+
+use super::QueueError;
+
+/// Most events of one batch: large enough that columns compress, small enough that a batch stays under 64 KiB.
+pub const BATCH_EVENTS: u32 = 500;
+/// Most bytes of plain values of one batch.
+pub const BATCH_PLAIN_BYTES: usize = 512 * 1024;
+
+/// Number of a file in the queue's database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct FileId(pub i64);
+
+/// A file that is complete, claimed and hashed.
+#[derive(Debug, Clone)]
+pub struct NewFile {
+    /// Feed whose folder it lay in.
+    pub feed: String,
+    /// Name as the warehouse system gave it; may hold anything but `/`, hence shown escaped.
+    pub name: String,
+    /// Where it lies now.
+    pub path: PathBuf,
+    /// Bytes.
+    pub size: u64,
+    /// Last change, milliseconds since 1970.
+    pub mtime_ms: i64,
+    /// SHA-256 of its bytes.
+    pub sha256: Hash,
+    /// When the agent claimed it.
+    pub found_at: Timestamp,
+}
+
+/// What the queue knows of a file's content.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Begun {
+    /// Never seen: read it from the start.
+    New(FileId),
+    /// Its capture was cut short: records through this one are stored.
+    Resume {
+        /// The file.
+        file: FileId,
+        /// Records (of all kinds: good, held, blank) already stored.
+        records_done: u64,
+    },
+    /// The same bytes were captured before, from the same feed.
+    Duplicate {
+        /// This file's own entry.
+        file: FileId,
+        /// Name under which they were captured.
+        earlier: String,
+    },
+}
+
+/// A line that did not become an event, and what to do about it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeldLine {
+    /// Line, from 1; 0 where the whole file is meant.
+    pub line_no: u64,
+    /// Column, from 1; 0 where the whole line is meant.
+    pub column: u32,
+    /// Name of the column or field.
+    pub field: String,
+    /// Stable code (`UNKNOWN_UOM`).
+    pub code: String,
+    /// What stands there.
+    pub found: String,
+    /// What would be right.
+    pub expected: String,
+    /// Whose move it is: `warehouse`, `integration`, `site_it`.
+    pub owner: String,
+    /// The line as read, at most 1,000 characters.
+    pub text: String,
+}
+
+/// One encoded batch of events that belong to one file.
+#[derive(Debug)]
+pub struct ReadyBatch {
+    /// Columns.
+    pub bytes: Vec<u8>,
+    /// Identity of each event, in order.
+    pub facts: Vec<Fact>,
+    /// Control totals.
+    pub totals: Vec<DayTotal>,
+    /// Latest event time in the batch, milliseconds since 1970.
+    pub newest_ms: i64,
+}
+
+/// Identity of one event of a batch.
+#[derive(Debug, Clone, Copy)]
+pub struct Fact {
+    /// Event id.
+    pub id: Uuid,
+    /// Hashes.
+    pub digests: Digests,
+    /// First 8 bytes of SHA-256 of the document key: finds an order in the thin index.
+    pub document: i64,
+}
+
+/// Key of the thin document index.
+pub fn document_hash(key: &str) -> i64 {
+    let hash: Hash = Sha256::digest(key.as_bytes()).into();
+    let mut head = [0; 8];
+    head.copy_from_slice(&hash[..8]);
+    i64::from_be_bytes(head)
+}
+
+/// Collects events into a [`ReadyBatch`].
+#[derive(Debug, Default)]
+pub struct BatchBuilder {
+    encoder: BatchEncoder,
+    facts: Vec<Fact>,
+    totals: Vec<DayTotal>,
+    newest_ms: i64,
+    last_document: (String, i64),
+}
+
+impl BatchBuilder {
+    /// An empty builder.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds an event.
+    pub fn push(&mut self, event: &Event) {
+        let (id, digests) = self.encoder.push(event);
+        let key = identity::document_key(event);
+        if self.last_document.0 != key {
+            self.last_document = (key.to_owned(), document_hash(key));
+        }
+        self.facts.push(Fact { id, digests, document: self.last_document.1 });
+        self.newest_ms = self.newest_ms.max(event.time.at.as_millisecond());
+        self.total(event);
+    }
+
+    /// Whether the batch should be handed over before another event is added.
+    pub fn is_full(&self) -> bool {
+        self.encoder.len() >= BATCH_EVENTS || self.encoder.plain_bytes() >= BATCH_PLAIN_BYTES
+    }
+
+    /// Whether nothing was added.
+    pub fn is_empty(&self) -> bool {
+        self.encoder.is_empty()
+    }
+
+    /// The batch, or `None` where nothing was added. Leaves an empty builder.
+    ///
+    /// # Errors
+    /// [`CodecError`] where the batch is over a limit of the codec.
+    pub fn take(&mut self) -> Result<Option<ReadyBatch>, CodecError> {
+        if self.is_empty() {
+            return Ok(None);
+        }
+        let bytes = self.encoder.finish()?;
+        let taken = std::mem::take(self);
+        Ok(Some(ReadyBatch { bytes, facts: taken.facts, totals: taken.totals, newest_ms: taken.newest_ms }))
+    }
+
+    fn total(&mut self, event: &Event) {
+        let date = event.record_time.to_zoned(jiff::tz::TimeZone::UTC).date();
+        let day = u32::from(date.year().unsigned_abs()) * 10_000
+            + u32::from(date.month().unsigned_abs()) * 100
+            + u32::from(date.day().unsigned_abs());
+        let event_type = event.event_type.code();
+        let qty_micros = docksync_proto::stock::moved_micros(event);
+        let same = |t: &&mut DayTotal| t.day == day && t.event_type == event_type && t.feed == event.source.feed;
+        match self.totals.iter_mut().find(same) {
+            Some(total) => {
+                total.count += 1;
+                total.qty_micros = total.qty_micros.saturating_add(qty_micros);
+            }
+            None => {
+                self.totals.push(DayTotal { day, feed: event.source.feed.clone(), event_type, count: 1, qty_micros });
+            }
+        }
+    }
+}
+
+/// Part of a file, stored in one transaction.
+#[derive(Debug)]
+pub struct Chunk {
+    /// The file.
+    pub file: FileId,
+    /// Its events.
+    pub batches: Vec<ReadyBatch>,
+    /// Its bad lines.
+    pub held: Vec<HeldLine>,
+    /// Records of the file that are done with this chunk.
+    pub records_done: u64,
+    /// Set with the last chunk.
+    pub end: Option<FileEnd>,
+}
+
+/// How the reading of a file ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FileEnd {
+    /// All records are stored or held.
+    Captured {
+        /// Data lines of the file (header, blank and comment lines are not counted).
+        lines: u64,
+    },
+    /// Nothing of it was taken; the reasons are the held lines of the same chunk.
+    Refused {
+        /// Data lines, as far as they were read.
+        lines: u64,
+    },
+}
+
+/// What became of a chunk's events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Appended {
+    /// Events that are new to this site.
+    pub accepted: u64,
+    /// Events that this site had stored before, with the same content.
+    pub duplicate: u64,
+    /// Events that this site had stored before, with other content.
+    pub revised: u64,
+}
+
+/// Where captured files are kept. All calls block; none may be made inside async code.
+pub trait CaptureStore: Send + Sync {
+    /// Registers a file, or says that its content is known.
+    ///
+    /// # Errors
+    /// [`QueueError`] where the database cannot answer.
+    fn begin(&self, file: &NewFile) -> Result<Begun, QueueError>;
+
+    /// Stores a chunk; when this returns, it is on disk.
+    ///
+    /// # Errors
+    /// [`QueueError::Full`] where the disk budget is used up: then the file stays where it is.
+    fn append(&self, chunk: Chunk) -> Result<Appended, QueueError>;
+
+    /// Records where the file lies now that it is dealt with.
+    ///
+    /// # Errors
+    /// [`QueueError`] where the database cannot answer.
+    fn moved(&self, file: FileId, to: &std::path::Path) -> Result<(), QueueError>;
+
+    /// Files that were begun or captured and not yet moved: to be reconciled with the folders at start.
+    ///
+    /// # Errors
+    /// [`QueueError`] where the database cannot answer.
+    fn unfinished(&self) -> Result<Vec<Unfinished>, QueueError>;
+
+    /// For folders that must not be changed: whether a file with this feed, path, size and time of change was dealt with.
+    ///
+    /// # Errors
+    /// [`QueueError`] where the database cannot answer.
+    fn is_known_in_place(
+        &self,
+        feed: &str,
+        path: &std::path::Path,
+        size: u64,
+        mtime_ms: i64,
+    ) -> Result<bool, QueueError>;
+
+    /// Whether new files may be taken now; false when the disk budget is nearly used up.
+    fn has_room(&self) -> bool;
+}
+
+/// A file whose handling was cut short.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unfinished {
+    /// The file.
+    pub file: FileId,
+    /// Its feed.
+    pub feed: String,
+    /// Its name.
+    pub name: String,
+    /// Where it was last seen.
+    pub path: PathBuf,
+    /// Its hash.
+    pub sha256: Hash,
+    /// Whether all of it is stored (then only the move is missing).
+    pub is_captured: bool,
+    /// Whether it was refused (then it belongs into quarantine).
+    pub is_refused: bool,
+}
