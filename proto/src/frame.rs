@@ -38,6 +38,8 @@ pub struct Hello {
     pub nonce: [u8; 16],
     /// Last event stored.
     pub head: u64,
+    /// Chain after it: tells a copy that stopped early from one that went another way.
+    pub head_chain: Chain,
     /// Last event known as marked.
     pub marked: u64,
     /// Ledger that gave that mark.
@@ -52,6 +54,12 @@ pub struct Hello {
     pub clock_ms: i64,
     /// Sender's host name, to name both of two clones.
     pub host: String,
+}
+
+/// Short name of a grant: the first four bytes of its ratchet.
+pub fn session(ratchet: [u8; 16]) -> u32 {
+    let [a, b, c, d, ..] = ratchet;
+    u32::from_be_bytes([a, b, c, d])
 }
 
 /// Answer to a hello that is taken.
@@ -93,6 +101,8 @@ pub struct Batch {
 pub struct BatchHead {
     /// Epoch.
     pub epoch: u32,
+    /// [`session`] of the grant under which it is sent: what another machine, or an older connection, sent is not of this one.
+    pub session: u32,
     /// Number of the first event.
     pub first: u64,
     /// How many.
@@ -115,6 +125,8 @@ impl BatchHead {
 pub struct Mark {
     /// Epoch.
     pub epoch: u32,
+    /// [`session`] of the grant under which it is sent: what another machine, or an older connection, sent is not of this one.
+    pub session: u32,
     /// All events through this one are held.
     pub marked: u64,
     /// Chain after it.
@@ -172,6 +184,8 @@ impl RefuseReason {
 pub struct Refuse {
     /// Epoch that is open at the receiver.
     pub epoch: u32,
+    /// [`session`] of the frame that is refused; 0 where a hello is.
+    pub session: u32,
     /// Number that the receiver expects next.
     pub expected: u64,
     /// Why.
@@ -193,6 +207,21 @@ pub struct DayTotal {
     pub count: u64,
     /// Sum of quantities, in millionths.
     pub qty_micros: i64,
+}
+
+/// Events that the sender no longer has: the receiver notes an incident and goes on behind them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unavailable {
+    /// Epoch.
+    pub epoch: u32,
+    /// [`session`] of the grant under which it is sent: what another machine, or an older connection, sent is not of this one.
+    pub session: u32,
+    /// First event that is gone.
+    pub first: u64,
+    /// Last event that is gone.
+    pub last: u64,
+    /// Chain after it.
+    pub chain_after: Chain,
 }
 
 /// Heartbeat.
@@ -233,6 +262,8 @@ pub enum Frame {
     Refuse(Refuse),
     /// Heartbeat.
     Beat(Beat),
+    /// Events that are gone.
+    Unavailable(Unavailable),
 }
 
 /// Why bytes are not a frame that may be used.
@@ -287,6 +318,7 @@ impl Frame {
             Self::Mark(_) => 4,
             Self::Refuse(_) => 5,
             Self::Beat(_) => 6,
+            Self::Unavailable(_) => 7,
         }
     }
 
@@ -305,6 +337,7 @@ impl Frame {
             Self::Mark(m) => codec::encode_control(m),
             Self::Refuse(m) => codec::encode_control(m),
             Self::Beat(m) => codec::encode_control(m),
+            Self::Unavailable(m) => codec::encode_control(m),
         }
     }
 
@@ -316,6 +349,7 @@ impl Frame {
             4 => codec::decode_control(body).map(Self::Mark),
             5 => codec::decode_control(body).map(Self::Refuse),
             6 => codec::decode_control(body).map(Self::Beat),
+            7 => codec::decode_control(body).map(Self::Unavailable),
             found => return Err(FrameError::Kind { found }),
         };
         read.map_err(FrameError::Body)
