@@ -46,6 +46,8 @@ pub struct Hello {
     pub ledger_id: Incarnation,
     /// First event whose payload is still kept.
     pub oldest_kept: u64,
+    /// Set where the last grant's chain was not the sender's own at that event: it asks for an epoch of its own.
+    pub has_diverged: bool,
     /// [`LINK_VERSION`] of the sender.
     pub version: u16,
     /// Most bytes that the sender can take in one frame.

@@ -42,7 +42,7 @@ pub type Dice = [u8; 16];
 pub enum Bug {
     /// The receiver marks what it has not committed.
     MarkBeforeCommit,
-    /// The receiver takes an overlap without comparing chains.
+    /// Neither end compares chains where a stream is continued.
     NoOverlapCheck,
     /// The sender releases what the broker acknowledged.
     ReleaseAtPubAck,

@@ -14,6 +14,8 @@ use crate::{
 
 /// Answered nonces that are remembered, so that a late copy of an old hello is not taken for a clone.
 const NONCES_MAX: usize = 16;
+/// Hellos kept for a person to decide on; beyond that the oldest undecided one goes, and comes again by itself.
+pub const PENDING_MAX: usize = 8;
 /// A stale copy may take over by itself when the other was silent for so long and its chain is a prefix.
 const SILENT: Millis = 3_600_000;
 
@@ -38,8 +40,10 @@ pub struct ReceiverState {
     pub host: String,
     /// Why the stream is set aside.
     pub hold: Option<Hold>,
-    /// A hello that waits for a person.
-    pub pending: Option<Pending>,
+    /// Whether events came under the last grant: then it was received, and its nonce is spent.
+    pub is_used: bool,
+    /// Hellos that wait for a person, newest last, at most [`PENDING_MAX`].
+    pub pending: Vec<Pending>,
 }
 
 /// Why a stream is set aside.
@@ -89,10 +93,10 @@ pub struct Facts {
     pub credit: u32,
     /// Wall clock, milliseconds since 1970.
     pub centre_time_ms: i64,
-    /// All through this one are in a checked backup.
-    pub backed_up: u64,
-    /// All through this one are in the ERP or parked.
-    pub applied: u64,
+    /// Epoch, and the event through which all of it are in a checked backup: a number of another epoch says nothing.
+    pub backed_up: (u32, u64),
+    /// Epoch, and the event through which all of it are in the ERP or parked.
+    pub applied: (u32, u64),
 }
 
 /// What the ledger knows about the sender of a hello.
@@ -157,7 +161,7 @@ pub enum Decision {
     Hold(Refuse),
     /// Refuse.
     Refuse(Refuse),
-    /// A late copy of a hello that was answered long ago.
+    /// There is nothing to answer for.
     Ignore,
 }
 
@@ -199,11 +203,12 @@ impl Receiver {
             return self.open(hello, facts, hello.epoch.max(1), dice, None);
         };
         match state.nonces.iter().rposition(|nonce| *nonce == hello.nonce) {
-            Some(at) if at + 1 == state.nonces.len() => return self.grant_again(hello, facts),
-            Some(_) => return Decision::Ignore,
+            Some(at) if at + 1 == state.nonces.len() && !state.is_used => return self.grant_again(hello, facts),
+            // A late copy, which nobody waits for; or a copied machine, which needs a nonce of its own.
+            Some(_) => return Decision::Refuse(self.refusal(RefuseReason::StaleEpoch, 0, hello.nonce)),
             None => {}
         }
-        let approved = state.pending.as_ref().is_some_and(|p| p.nonce == hello.nonce && p.approved);
+        let approved = state.pending.iter().any(|p| p.nonce == hello.nonce && p.approved);
         if approved {
             let epoch = state.epoch.max(hello.epoch) + 1;
             return self.open_new_epoch(hello, facts, epoch, dice);
@@ -233,7 +238,7 @@ impl Receiver {
         }
         let ratchet_fits = hello.ratchet == state.ratchet || planted(self.bug, Bug::NoRatchet);
         if hello.epoch == epoch && (ratchet_fits || recovering) {
-            if hello.head < state.marked {
+            if hello.head < state.marked || hello.has_diverged {
                 // It has lost its tail: its next events would repeat numbers that the ledger holds.
                 return self.open_new_epoch(hello, facts, epoch + 1, dice);
             }
@@ -248,14 +253,8 @@ impl Receiver {
 
     /// Records a person's decision for the pending hello with this nonce; false where there is none.
     pub fn approve(&mut self, nonce: Dice) -> bool {
-        let pending = self.state.as_mut().and_then(|s| s.pending.as_mut());
-        match pending.filter(|p| p.nonce == nonce) {
-            Some(pending) => {
-                pending.approved = true;
-                true
-            }
-            None => false,
-        }
+        let pending = self.state.iter_mut().flat_map(|s| &mut s.pending).find(|p| p.nonce == nonce);
+        pending.map(|p| p.approved = true).is_some()
     }
 
     fn open_new_epoch(&mut self, hello: &Hello, facts: Facts, epoch: u32, dice: Dice) -> Decision {
@@ -265,7 +264,8 @@ impl Receiver {
 
     /// Opens an epoch from its first event.
     fn open(&mut self, hello: &Hello, facts: Facts, epoch: u32, dice: Dice, closed: Option<(u32, u64)>) -> Decision {
-        let nonces = self.state.take().map(|s| s.nonces).unwrap_or_default();
+        let (nonces, mut pending) = self.state.take().map(|s| (s.nonces, s.pending)).unwrap_or_default();
+        pending.retain(|p| p.nonce != hello.nonce);
         self.tentative = None;
         self.state = Some(ReceiverState {
             incarnation: hello.incarnation,
@@ -277,7 +277,8 @@ impl Receiver {
             chain: Chain::start(&self.site, hello.incarnation),
             host: hello.host.clone(),
             hold: None,
-            pending: None,
+            is_used: false,
+            pending,
         });
         match self.grant(hello, facts, dice) {
             Decision::Grant { grant, .. } => Decision::Grant { grant, closed },
@@ -290,6 +291,7 @@ impl Receiver {
         // What was accepted but is not committed may never be: the sender starts again behind what is.
         self.tentative = None;
         state.ratchet = dice;
+        state.is_used = false;
         state.ledger_id = facts.ledger_id;
         state.host.clone_from(&hello.host);
         state.nonces.push_back(hello.nonce);
@@ -308,10 +310,14 @@ impl Receiver {
     fn hold_hello(&mut self, hello: &Hello, reason: PendingReason) -> Decision {
         let refusal = self.refusal(RefuseReason::Quarantined, 0, hello.nonce);
         let Some(state) = self.state.as_mut() else { return Decision::Ignore };
-        if state.pending.as_ref().is_some_and(|p| p.nonce == hello.nonce) {
+        if state.pending.iter().any(|p| p.nonce == hello.nonce) {
             return Decision::Refuse(refusal);
         }
-        state.pending = Some(Pending {
+        if state.pending.len() >= PENDING_MAX {
+            let oldest = state.pending.iter().position(|p| !p.approved).unwrap_or(0);
+            state.pending.remove(oldest);
+        }
+        state.pending.push(Pending {
             nonce: hello.nonce,
             host: hello.host.clone(),
             incarnation: hello.incarnation,
@@ -367,6 +373,7 @@ impl Receiver {
         }
         let skip = u32::try_from(position + 1 - head.first).unwrap_or(u32::MAX);
         self.tentative = Some((head.last(), after));
+        self.used();
         Verdict::Take(Taken { skip, last: head.last(), chain: after, chain_before: at_position })
     }
 
@@ -388,7 +395,14 @@ impl Receiver {
             return refuse(self, RefuseReason::Gap);
         }
         self.tentative = Some((gone.last, gone.chain_after));
+        self.used();
         Verdict::Take(Taken { skip: 0, last: gone.last, chain: gone.chain_after, chain_before })
+    }
+
+    fn used(&mut self) {
+        if let Some(state) = self.state.as_mut() {
+            state.is_used = true;
+        }
     }
 
     fn fork(&mut self, head: &BatchHead) -> Verdict {
@@ -429,13 +443,14 @@ impl Receiver {
         let state = self.state.as_ref()?;
         let durable = (state.marked, state.chain);
         let (marked, chain) = if planted(self.bug, Bug::MarkBeforeCommit) { self.position() } else { durable };
+        let in_epoch = |(epoch, seq): (u32, u64)| if epoch == state.epoch { seq.min(marked) } else { 0 };
         Some(Mark {
             epoch: state.epoch,
             session: frame::session(state.ratchet),
             marked,
             chain,
-            backed_up: facts.backed_up.min(marked),
-            applied: facts.applied.min(marked),
+            backed_up: in_epoch(facts.backed_up),
+            applied: in_epoch(facts.applied),
             credit: facts.credit,
             ledger_id: facts.ledger_id,
             centre_time_ms: facts.centre_time_ms,

@@ -21,6 +21,8 @@ pub struct SenderState {
     pub ratchet: Dice,
     /// Random value of a hello that is not answered yet.
     pub nonce: Option<Dice>,
+    /// Whether that grant's chain was not ours: the next hello asks for an epoch of its own.
+    pub has_diverged: bool,
     /// Last event stored.
     pub head: u64,
     /// Chain after it.
@@ -47,6 +49,7 @@ impl SenderState {
             epoch: 0,
             ratchet: [0; 16],
             nonce: None,
+            has_diverged: false,
             head: 0,
             head_chain: start,
             marked: 0,
@@ -86,7 +89,9 @@ const STALLS_MAX: u32 = 3;
 /// Delay after another client took the session over.
 const TAKEN_OVER: Millis = 60_000;
 /// How long a refused sender waits before it asks again.
-const HELD: Millis = 60_000;
+///
+/// Shorter than [`TAKEN_OVER`]: of two machines that throw each other out, the approved one must get to ask.
+const HELD: Millis = 20_000;
 /// How long without credit before it asks again.
 const NO_CREDIT: Millis = 30_000;
 /// Shortest time between two hellos that a mark caused.
@@ -127,7 +132,12 @@ pub enum SendInput {
         online: bool,
     },
     /// A grant came.
-    Grant(Grant),
+    Grant {
+        /// The grant.
+        grant: Grant,
+        /// Our own chain after `grant.marked`, where that event, or the one behind it, is still kept.
+        own: Option<Chain>,
+    },
     /// A mark came.
     Mark(Mark),
     /// A refusal came.
@@ -328,7 +338,7 @@ impl Sender {
             SendInput::Opened => self.opened(now),
             SendInput::Closed(why) => self.closed(dice, why),
             SendInput::Centre { online } => self.centre(now, dice, online),
-            SendInput::Grant(grant) => self.granted(now, &grant),
+            SendInput::Grant { grant, own } => self.granted(now, dice, &grant, own),
             SendInput::Mark(mark) => self.marked(now, dice, &mark),
             SendInput::Refuse(refuse) => self.refused(now, dice, &refuse),
             SendInput::PubAck { through, ack } => self.pub_acked(now, through, ack),
@@ -434,6 +444,7 @@ impl Sender {
             marked: self.state.marked,
             ledger_id: self.state.ledger_id,
             oldest_kept: self.state.oldest_kept,
+            has_diverged: self.state.has_diverged,
             version: LINK_VERSION,
             batch_bytes_max: u32::try_from(BATCH_BYTES_MAX).unwrap_or(u32::MAX),
             // The shell fills in the wall clock: the machine has none.
@@ -442,7 +453,7 @@ impl Sender {
         }
     }
 
-    fn granted(&mut self, now: Millis, grant: &Grant) -> Vec<SendAction> {
+    fn granted(&mut self, now: Millis, dice: Dice, grant: &Grant, own: Option<Chain>) -> Vec<SendAction> {
         if self.state.nonce != Some(grant.nonce) || !matches!(self.phase, Phase::Greeting { .. } | Phase::Held { .. }) {
             return Vec::new();
         }
@@ -455,6 +466,7 @@ impl Sender {
         self.credit = grant.credit;
         if self.state.epoch != 0 && grant.epoch != self.state.epoch {
             self.state.epoch = grant.epoch;
+            self.state.has_diverged = false;
             self.state.marked = 0;
             self.state.backed_up = 0;
             self.state.applied = 0;
@@ -462,6 +474,13 @@ impl Sender {
             return vec![SendAction::Rebase { epoch: grant.epoch }];
         }
         self.state.epoch = grant.epoch;
+        let checks = !planted(self.config.bug, Bug::NoOverlapCheck);
+        if checks && own.is_some_and(|chain| chain != grant.chain) {
+            // The ledger holds another machine's events under our numbers, as after a restore: no number of ours fits it.
+            self.state.has_diverged = true;
+            return self.greet(now, dice);
+        }
+        self.state.has_diverged = false;
         self.resume(now, grant.marked)
     }
 
@@ -563,6 +582,11 @@ impl Sender {
                 self.sent_through = self.sent_through.min(expected);
                 self.flight.retain(|(last, _, _)| *last <= expected);
                 Vec::new()
+            }
+            RefuseReason::StaleEpoch if answers_hello => {
+                // The nonce is spent, on another machine or another time.
+                self.state.nonce = None;
+                self.greet(now, dice)
             }
             RefuseReason::StaleEpoch if self.phase == Phase::Flowing => self.greet(now, dice),
             RefuseReason::Busy if self.phase == Phase::Flowing => {

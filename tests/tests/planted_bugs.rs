@@ -1,0 +1,53 @@
+//! A net that catches no planted fish is not a net: each fault, planted on purpose, must break a promise in some seed.
+//!
+//! Run with `cargo test -p docksync-tests --no-default-features --features planted-bugs --test planted_bugs`.
+#![cfg(feature = "planted-bugs")]
+
+use docksync_proto::link::Bug;
+use docksync_tests::sim::{self, Plan, SimBug};
+
+const SEEDS: u64 = 400;
+
+/// The first failure among the seeds, or a panic that says that the net has a hole.
+fn caught(bug: SimBug) -> String {
+    let failure = (0..SEEDS).find_map(|seed| sim::run(Plan::of(seed).with_bug(bug)).err());
+    failure.unwrap_or_else(|| panic!("{bug:?} was not caught in {SEEDS} seeds")).what
+}
+
+#[test]
+fn a_mark_before_the_commit_is_caught() {
+    assert!(caught(SimBug::Engine(Bug::MarkBeforeCommit)).contains("while the ledger holds"));
+}
+
+#[test]
+fn a_missing_overlap_check_is_caught() {
+    let what = caught(SimBug::Engine(Bug::NoOverlapCheck));
+
+    assert!(what.contains("lost") || what.contains("did not come to rest"), "{what}");
+}
+
+#[test]
+fn a_release_at_the_brokers_acknowledgement_is_caught() {
+    let what = caught(SimBug::Engine(Bug::ReleaseAtPubAck));
+
+    assert!(what.contains("lost") || what.contains("did not come to rest"), "{what}");
+}
+
+#[test]
+fn a_missing_ratchet_is_caught() {
+    let what = caught(SimBug::Engine(Bug::NoRatchet));
+
+    assert!(what.contains("without an operator's word") || what.contains("forked"), "{what}");
+}
+
+#[test]
+fn a_database_that_does_not_sync_is_caught() {
+    let what = caught(SimBug::SynchronousNormal);
+
+    assert!(what.contains("lost"), "{what}");
+}
+
+#[test]
+fn a_retry_without_a_look_up_is_caught() {
+    assert!(caught(SimBug::RetryWithoutLookUp).contains("documents in the ERP"));
+}
