@@ -6,11 +6,10 @@ use docksync_proto::{
     codec::{BatchEncoder, CodecError},
     event::Event,
     frame::DayTotal,
-    identity::{self, Digests, Hash},
+    identity::{Digests, Hash},
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
 use super::QueueError;
@@ -105,16 +104,6 @@ pub struct Fact {
     pub id: Uuid,
     /// Hashes.
     pub digests: Digests,
-    /// First 8 bytes of SHA-256 of the document key: finds an order in the thin index.
-    pub document: i64,
-}
-
-/// Key of the thin document index.
-pub fn document_hash(key: &str) -> i64 {
-    let hash: Hash = Sha256::digest(key.as_bytes()).into();
-    let mut head = [0; 8];
-    head.copy_from_slice(&hash[..8]);
-    i64::from_be_bytes(head)
 }
 
 /// Collects events into a [`ReadyBatch`].
@@ -124,7 +113,6 @@ pub struct BatchBuilder {
     facts: Vec<Fact>,
     totals: Vec<DayTotal>,
     newest_ms: i64,
-    last_document: (String, i64),
 }
 
 impl BatchBuilder {
@@ -136,11 +124,7 @@ impl BatchBuilder {
     /// Adds an event.
     pub fn push(&mut self, event: &Event) {
         let (id, digests) = self.encoder.push(event);
-        let key = identity::document_key(event);
-        if self.last_document.0 != key {
-            self.last_document = (key.to_owned(), document_hash(key));
-        }
-        self.facts.push(Fact { id, digests, document: self.last_document.1 });
+        self.facts.push(Fact { id, digests });
         self.newest_ms = self.newest_ms.max(event.time.at.as_millisecond());
         self.total(event);
     }
