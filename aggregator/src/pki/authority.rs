@@ -45,7 +45,7 @@ pub(super) enum Role<'a> {
 }
 
 /// Name of the centre's own client certificate.
-pub(super) const CENTRE_NAME: &str = "docksync-centre";
+pub const CENTRE_NAME: &str = "docksync-centre";
 
 pub(super) struct Authority {
     issuer: Issuer<'static, KeyPair>,

@@ -11,7 +11,7 @@
 
 mod authority;
 mod denylist;
-//ENROLL
+pub mod enroll_api;
 mod error;
 mod files;
 mod keys;
@@ -33,12 +33,12 @@ use ring::signature::{ED25519, Ed25519KeyPair, UnparsedPublicKey};
 use rustls_pki_types::{CertificateDer, pem::PemObject};
 use tokio::sync::watch;
 
+pub use self::{authority::CENTRE_NAME, denylist::Denylist, error::PkiError, store::SiteEntry, token::Token};
 use self::{
     authority::{Authority, Issued, Role},
     files::PUBLIC,
     store::Store,
 };
-pub use self::{denylist::Denylist, error::PkiError, store::SiteEntry, token::Token};
 
 /// Life of a site's certificate.
 pub const SITE_DAYS: i64 = 90;
@@ -361,5 +361,5 @@ fn create_authority(key: &KeyPair, pem_path: &Path, now: Timestamp) -> Result<()
     files::write(pem_path, Authority::certificate(key, now)?.as_bytes(), PUBLIC)
 }
 
-//T
-//T2
+#[cfg(test)]
+mod tests;

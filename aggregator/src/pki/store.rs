@@ -270,3 +270,11 @@ fn conversion(
 ) -> rusqlite::Error {
     rusqlite::Error::FromSqlConversionFailure(column, found, Box::new(error))
 }
+
+#[cfg(test)]
+impl Store {
+    pub(super) fn connection_serials(&self) -> Vec<Vec<u8>> {
+        let mut query = self.connection.prepare("SELECT serial FROM certificate").unwrap();
+        query.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
+    }
+}

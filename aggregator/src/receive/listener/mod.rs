@@ -17,6 +17,8 @@ mod session;
 mod shell;
 mod welcome;
 
+pub use welcome::PACKET_BYTES_MAX;
+
 use std::{net::SocketAddr, sync::Arc};
 
 use rustls::ServerConfig;

@@ -227,3 +227,7 @@ impl Session {
 pub(super) fn may_retain(leaf: Leaf, retain: bool) -> bool {
     !retain || leaf == Leaf::State
 }
+
+#[cfg(test)]
+#[path = "session_tests.rs"]
+mod tests;

@@ -12,7 +12,7 @@ use super::session::may_retain;
 /// Room for topic and properties around the largest frame.
 const TOPIC_SLACK_BYTES: usize = 4096;
 /// Largest MQTT packet, either way.
-pub(super) const PACKET_BYTES_MAX: usize = FRAME_BYTES_MAX + TOPIC_SLACK_BYTES;
+pub const PACKET_BYTES_MAX: usize = FRAME_BYTES_MAX + TOPIC_SLACK_BYTES;
 /// Messages to a site that may be unacknowledged, whatever it allows.
 const OUTBOUND_WINDOW_MAX: u16 = 64;
 
