@@ -311,7 +311,7 @@ impl Driver {
         tokio::select! {
             polled = timeout(self.silence_max, self.polls.poll()) => match polled {
                 Ok(Ok(rumqttc::Event::Incoming(packet))) => self.on_packet(packet).await,
-                Ok(Ok(rumqttc::Event::Outgoing(_))) => Ok(()),
+                Ok(Ok(rumqttc::Event::Outgoing(_) | rumqttc::Event::Auth(_))) => Ok(()),
                 Ok(Err(error)) => Err(if self.is_closing { LostReason::Closed } else { explain(error) }),
                 Err(_) => Err(LostReason::Silent),
             },
@@ -376,7 +376,7 @@ impl Driver {
         topic::parse(topic).filter(|(site, _)| *site == self.site).map(|(_, leaf)| Source::Leaf(leaf))
     }
 
-    async fn tell(&self, event: Event) -> Result<(), LostReason> {
+    async fn tell(&mut self, event: Event) -> Result<(), LostReason> {
         self.events.send(event).await.map_err(|_| LostReason::Closed)
     }
 }

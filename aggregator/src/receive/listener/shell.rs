@@ -166,11 +166,15 @@ async fn refuse(wire: &mut Wire, code: ConnectReturnCode, error: LoginError) -> 
 }
 
 /// How a connection came to its end.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 enum End {
+    #[error("the site said goodbye")]
     Goodbye { with_will: bool },
+    #[error("closed from here: {0:?}")]
     Closed(DisconnectReasonCode),
-    Lost(Option<MqttError>),
+    #[error("the site was lost")]
+    Lost(#[source] Option<MqttError>),
+    #[error("the site took nothing for 10 s")]
     WriteLate,
 }
 
@@ -195,7 +199,7 @@ async fn attend(context: &Context, login: Login, admission: Admission, peer: Soc
             End::Lost(None)
         }
     };
-    tracing::info!(%site, %peer, ?end, "site disconnected");
+    tracing::info!(%site, %peer, reason = &end as &dyn std::error::Error, "site disconnected");
     // All that the protocol says about wills: only a normal goodbye discards it.
     if let Some(will) = will
         && !matches!(end, End::Goodbye { with_will: false })
@@ -222,7 +226,7 @@ struct Attendance<'a> {
     backlog: VecDeque<Inbound>,
     backlog_bytes: usize,
     unacked: VecDeque<(u16, oneshot::Receiver<Verdict>)>,
-    /// Own refusals, which wait for the acknowledgements before them.
+    /// Kept for its room only.
     outputs: Vec<Output>,
 }
 
