@@ -195,16 +195,16 @@ pub enum LostReason {
 #[error("the window of unacknowledged messages is full")]
 pub struct Busy;
 
-struct Outgoing {
-    leaf: Leaf,
-    payload: Bytes,
-    token: u64,
+/// What the door asks of the task.
+enum Ask {
+    Publish { leaf: Leaf, payload: Bytes, token: u64 },
+    Goodbye,
 }
 
 /// One connection; dropping it closes the socket at once, and the centre hears the last will.
 #[derive(Debug)]
 pub struct Connection {
-    publishes: Option<mpsc::Sender<Outgoing>>,
+    asks: mpsc::Sender<Ask>,
     events: mpsc::Receiver<Event>,
     in_flight: usize,
     in_flight_max: usize,
@@ -216,12 +216,12 @@ impl Connection {
     /// Starts to connect; must be called within a tokio runtime.
     pub fn open(settings: &ConnectionSettings) -> Self {
         let in_flight_max = usize::from(settings.in_flight_max.max(1));
-        let (publishes, outgoing) = mpsc::channel(in_flight_max);
-        let (sender, events) = mpsc::channel(in_flight_max + EVENTS_SLACK);
-        let driver = Driver::new(settings, outgoing, sender);
+        let (sender, asks) = mpsc::channel(in_flight_max + 1);
+        let (events_in, events) = mpsc::channel(in_flight_max + EVENTS_SLACK);
+        let driver = Driver::new(settings, asks, events_in);
         let mut task = JoinSet::new();
         task.spawn(driver.run());
-        Self { publishes: Some(publishes), events, in_flight: 0, in_flight_max, task }
+        Self { asks: sender, events, in_flight: 0, in_flight_max, task }
     }
 
     /// The next event; may be dropped without loss. After the end it gives [`LostReason::Closed`] for ever.
@@ -241,8 +241,7 @@ impl Connection {
         if self.in_flight >= self.in_flight_max {
             return Err(Busy);
         }
-        let publishes = self.publishes.as_ref().ok_or(Busy)?;
-        publishes.try_send(Outgoing { leaf, payload, token }).map_err(|_| Busy)?;
+        self.asks.try_send(Ask::Publish { leaf, payload, token }).map_err(|_| Busy)?;
         self.in_flight += 1;
         Ok(())
     }
@@ -254,8 +253,10 @@ impl Connection {
 
     /// Says goodbye, so that no last will is heard, and waits for the end.
     pub async fn close(mut self, within: Duration) {
-        self.publishes = None;
         let end = async {
+            if self.asks.send(Ask::Goodbye).await.is_err() {
+                return;
+            }
             while self.events.recv().await.is_some() {}
             while self.task.join_next().await.is_some() {}
         };
@@ -272,14 +273,14 @@ struct Driver {
     polls: EventLoop,
     site: SiteId,
     silence_max: Duration,
-    outgoing: mpsc::Receiver<Outgoing>,
+    asks: mpsc::Receiver<Ask>,
     events: mpsc::Sender<Event>,
     unacked: VecDeque<(u64, Notice)>,
     is_closing: bool,
 }
 
 impl Driver {
-    fn new(settings: &ConnectionSettings, outgoing: mpsc::Receiver<Outgoing>, events: mpsc::Sender<Event>) -> Self {
+    fn new(settings: &ConnectionSettings, asks: mpsc::Receiver<Ask>, events: mpsc::Sender<Event>) -> Self {
         let capacity = usize::from(settings.in_flight_max) + 8;
         let (client, polls) = AsyncClient::builder(options(settings)).capacity(capacity).build();
         Self {
@@ -289,7 +290,7 @@ impl Driver {
             silence_max: Duration::from_secs(u64::from(settings.keep_alive_secs))
                 .mul_f64(2.5)
                 .max(settings.connect_within),
-            outgoing,
+            asks,
             events,
             unacked: VecDeque::new(),
             is_closing: false,
@@ -319,18 +320,19 @@ impl Driver {
                 let reason = ack_reason(result)?;
                 self.tell(Event::PubAck { token, reason }).await
             }
-            message = self.outgoing.recv(), if !self.is_closing => match message {
-                Some(message) => self.publish(message),
-                None => {
+            ask = self.asks.recv(), if !self.is_closing => match ask {
+                Some(Ask::Publish { leaf, payload, token }) => self.publish(leaf, payload, token),
+                Some(Ask::Goodbye) => {
                     self.is_closing = true;
                     self.client.try_disconnect().map_err(|_| LostReason::Closed)
                 }
+                // Dropped at the door: no goodbye, so that the last will is heard.
+                None => Err(LostReason::Closed),
             },
         }
     }
 
-    fn publish(&mut self, message: Outgoing) -> Result<(), LostReason> {
-        let Outgoing { leaf, payload, token } = message;
+    fn publish(&mut self, leaf: Leaf, payload: Bytes, token: u64) -> Result<(), LostReason> {
         let options = PublishOptions::at_least_once().retain(leaf == Leaf::State);
         let notice = self
             .client
