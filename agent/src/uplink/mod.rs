@@ -1,1 +1,4 @@
-//! Room in the making.
+//! Carries batches to the centre.
+
+pub mod mqtt;
+pub mod tls;
