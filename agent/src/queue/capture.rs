@@ -17,7 +17,7 @@ use super::QueueError;
 /// Most events of one batch: large enough that columns compress, small enough that a batch stays under 64 KiB.
 pub const BATCH_EVENTS: u32 = 500;
 /// Most bytes of plain values of one batch.
-pub const BATCH_PLAIN_BYTES: usize = 512 * 1024;
+pub const BATCH_PLAIN_BYTES: usize = 192 * 1024;
 
 /// Number of a file in the queue's database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
