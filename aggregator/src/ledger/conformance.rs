@@ -56,7 +56,7 @@ impl Stream {
         let verdicts = decoded.iter().map(|d| admit(d, &self.site)).collect();
         Append {
             site: self.site.clone(),
-            head: BatchHead { epoch: self.epoch, first, count, chain_before, chain_after: self.chain },
+            head: BatchHead { epoch: self.epoch, session: 0, first, count, chain_before, chain_after: self.chain },
             columns: encoder.finish().expect("the suite makes small batches"),
             events: decoded,
             verdicts,

@@ -309,6 +309,8 @@ fn batch(r: &Row<'_>) -> Result<StoredBatch, rusqlite::Error> {
         batch_no: r.get(0)?,
         site: site(r, 1)?,
         head: BatchHead {
+            // The grant is over; only the stream's own numbers are stored.
+            session: 0,
             epoch: r.get(2)?,
             first: r.get::<_, i64>(3)?.cast_unsigned(),
             count: r.get(4)?,

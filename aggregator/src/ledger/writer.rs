@@ -96,6 +96,22 @@ impl LedgerHandle {
         answer.await.map_err(|_| LedgerError::Closed)?
     }
 
+    /// Hands over batches and link states, and returns when they have their place in the order; the answer comes after
+    /// the durable commit.
+    ///
+    /// # Errors
+    /// [`LedgerError::Closed`] where the writer has ended.
+    pub async fn submit(
+        &self,
+        appends: Vec<Append>,
+        links: Vec<LinkRow>,
+    ) -> Result<oneshot::Receiver<Result<Vec<Committed>, LedgerError>>, LedgerError> {
+        let (reply, answer) = oneshot::channel();
+        let work = Work { appends, links, changes: Vec::new(), reply };
+        self.commands.send(Command::Write(work)).await.map_err(|_| LedgerError::Closed)?;
+        Ok(answer)
+    }
+
     /// Stores changes; returns after the durable commit.
     ///
     /// # Errors
