@@ -80,12 +80,17 @@ async fn carries_both_ways(mut hub: Hub) {
     assert_eq!(acknowledgement(&mut connection).await, (8, AckReason::NotAuthorized));
 
     drop(connection);
-    assert_eq!(hub.inbound(Leaf::State).await.payload, WILL);
+    let will = hub.inbound(Leaf::State).await;
+    assert_eq!(will.payload, WILL);
+    will.done.ack();
     assert!(!hub.presence().await.online);
 
     let mut first = connected(&site).await;
     let mut second = connected(&site).await;
-    assert!(matches!(lost(&mut first).await, LostReason::TakenOver));
+    let why = lost(&mut first).await;
+    // Mosquitto 2.0.11 closes the earlier connection without a word.
+    let is_silent = hub.is_foreign() && matches!(why, LostReason::Network(_));
+    assert!(matches!(why, LostReason::TakenOver) || is_silent, "{why:?}");
     second.try_publish(Leaf::UpBeat, Bytes::from_static(b"beat"), 9).unwrap();
     hub.inbound(Leaf::UpBeat).await.done.ack();
     assert_eq!(acknowledgement(&mut second).await, (9, AckReason::Success));

@@ -279,8 +279,13 @@ impl Attempt {
         match ask {
             Ask::Publish { site, leaf, payload, reply } => {
                 let options = PublishOptions::new(QoS::AtLeastOnce);
-                let sent = self.client.try_publish(topic::of(&site, leaf), payload, options);
-                answer(reply, sent.map_err(|_| OutboundError::BrokerAway));
+                let sent = if self.was_subscribed {
+                    let sent = self.client.try_publish(topic::of(&site, leaf), payload, options);
+                    sent.map_err(|_| OutboundError::BrokerAway)
+                } else {
+                    Err(OutboundError::BrokerAway)
+                };
+                answer(reply, sent);
             }
             Ask::SetCentre { payload, reply } => {
                 centre.clone_from(&payload);
