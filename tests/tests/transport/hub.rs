@@ -51,7 +51,8 @@ pub(crate) async fn within<T>(what: &str, signal: impl Future<Output = T>) -> T 
 }
 
 pub(crate) fn say(text: &str) {
-    writeln!(std::io::stderr(), "{text}").unwrap();
+    let mut stderr = std::io::stderr();
+    stderr.write_all(format!("{text}\n").as_bytes()).unwrap();
 }
 
 pub(crate) fn now() -> Timestamp {
