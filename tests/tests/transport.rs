@@ -183,8 +183,9 @@ async fn silent_connections_do_not_hold_a_login_up() {
 
     let connection = connected(&site).await;
 
-    drop((connection, silent));
+    drop(connection);
     hub.stop().await;
+    drop(silent);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

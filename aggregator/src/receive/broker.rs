@@ -163,6 +163,7 @@ struct Attempt {
     was_subscribed: bool,
     /// Messages that the receiving room had no room for; bounded by the receive maximum.
     backlog: VecDeque<Inbound>,
+    backlog_max: usize,
     unacked: VecDeque<(ManualAck, oneshot::Receiver<Verdict>)>,
 }
 
@@ -180,9 +181,10 @@ impl Attempt {
             .set_last_will(LastWill::new(CENTRE, settings.will.clone(), QoS::AtLeastOnce, true, None));
         let (client, events) = AsyncClient::builder(options).capacity(REQUESTS_MAX).build();
         let silence_max = Duration::from_secs(u64::from(settings.keep_alive_secs)).mul_f64(2.5);
+        let backlog_max = usize::from(settings.receive_max);
         let (backlog, unacked) = (VecDeque::new(), VecDeque::new());
         let silent_until = Instant::now() + silence_max;
-        Self { client, events, silence_max, silent_until, was_subscribed: false, backlog, unacked }
+        Self { client, events, silence_max, silent_until, was_subscribed: false, backlog, backlog_max, unacked }
     }
 
     /// Connects; the library starts over when its future is dropped, so it is held while orders are answered.
@@ -282,6 +284,11 @@ impl Attempt {
     }
 
     fn hand_on(&mut self, message: Inbound, inbound: &mpsc::Sender<Inbound>) -> Result<(), Ended> {
+        // QoS 1 keeps to the receive maximum, which bounds the backlog; QoS 0 keeps to nothing and may get lost.
+        if !message.done.is_awaited() && self.backlog.len() >= self.backlog_max {
+            tracing::warn!(site = %message.site, "unacknowledged message was dropped, the room is full");
+            return Ok(());
+        }
         if !self.backlog.is_empty() {
             self.backlog.push_back(message);
             return Ok(());
