@@ -1,5 +1,7 @@
 //! The way between agent and centre over mutual TLS: through the embedded endpoint, and through a real Mosquitto.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 #[path = "transport/hub.rs"]
 mod hub;
 
@@ -12,7 +14,7 @@ use bytes::Bytes;
 use docksync_agent::uplink::mqtt::{AckReason, Connection, Event, LostReason, Source};
 use docksync_aggregator::receive::transport::RefuseCode;
 use docksync_proto::topic::{self, CENTRE, Leaf};
-use tokio::{io::AsyncReadExt, net::TcpStream};
+use tokio::{io::AsyncReadExt, net::TcpStream, task::JoinSet};
 
 use hub::{Hub, Site, WILL, site_id, within};
 
@@ -80,12 +82,17 @@ async fn carries_both_ways(mut hub: Hub) {
     assert_eq!(acknowledgement(&mut connection).await, (8, AckReason::NotAuthorized));
 
     drop(connection);
-    assert_eq!(hub.inbound(Leaf::State).await.payload, WILL);
+    let will = hub.inbound(Leaf::State).await;
+    assert_eq!(will.payload, WILL);
+    will.done.ack();
     assert!(!hub.presence().await.online);
 
     let mut first = connected(&site).await;
     let mut second = connected(&site).await;
-    assert!(matches!(lost(&mut first).await, LostReason::TakenOver));
+    let why = lost(&mut first).await;
+    // Mosquitto 2.0.11 closes the earlier connection without a word.
+    let is_silent = hub.is_foreign() && matches!(why, LostReason::Network(_));
+    assert!(matches!(why, LostReason::TakenOver) || is_silent, "{why:?}");
     second.try_publish(Leaf::UpBeat, Bytes::from_static(b"beat"), 9).unwrap();
     hub.inbound(Leaf::UpBeat).await.done.ack();
     assert_eq!(acknowledgement(&mut second).await, (9, AckReason::Success));
@@ -176,8 +183,9 @@ async fn silent_connections_do_not_hold_a_login_up() {
 
     let connection = connected(&site).await;
 
-    drop((connection, silent));
+    drop(connection);
     hub.stop().await;
+    drop(silent);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -318,7 +326,8 @@ async fn mosquitto_pub_publishes_its_own_topics_and_is_refused_others() {
     let site = hub.enroll("DC-1").await;
     let (own, other) = (topic::of(&site_id("DC-1"), Leaf::UpBatch), topic::of(&site_id("DC-2"), Leaf::UpBatch));
     let (port, mut receiver) = (hub.port, hub.take_receiver());
-    let room = tokio::spawn(async move {
+    let mut room = JoinSet::new();
+    room.spawn(async move {
         let message = receiver.recv().await.expect("a message");
         message.done.ack();
         (message.site, message.payload)
@@ -333,7 +342,10 @@ async fn mosquitto_pub_publishes_its_own_topics_and_is_refused_others() {
 
     assert!(refused.1.contains("Not authorized"), "{refused:?}");
     assert_eq!(taken, Some((true, String::new())));
-    assert_eq!(within("the room", room).await.unwrap(), (site_id("DC-1"), Bytes::from_static(b"hello")));
+    assert_eq!(
+        within("the room", room.join_next()).await.unwrap().unwrap(),
+        (site_id("DC-1"), Bytes::from_static(b"hello"))
+    );
     assert!(old.as_ref().is_some_and(|(ok, text)| !ok && text.contains("protocol version")), "{old:?}");
     hub.stop().await;
 }

@@ -22,7 +22,7 @@ use tokio::{
     net::{TcpStream, lookup_host},
     sync::mpsc,
     task::JoinSet,
-    time::timeout,
+    time::{Instant, timeout, timeout_at},
 };
 
 use super::tls::{TlsFault, tls_error};
@@ -273,9 +273,11 @@ struct Driver {
     polls: EventLoop,
     site: SiteId,
     silence_max: Duration,
+    silent_until: Instant,
     asks: mpsc::Receiver<Ask>,
     events: mpsc::Sender<Event>,
     unacked: VecDeque<(u64, Notice)>,
+    is_connected: bool,
     is_closing: bool,
 }
 
@@ -283,16 +285,18 @@ impl Driver {
     fn new(settings: &ConnectionSettings, asks: mpsc::Receiver<Ask>, events: mpsc::Sender<Event>) -> Self {
         let capacity = usize::from(settings.in_flight_max) + 8;
         let (client, polls) = AsyncClient::builder(options(settings)).capacity(capacity).build();
+        let silence_max = Duration::from_secs(u64::from(settings.keep_alive_secs)).mul_f64(2.5);
+        let silence_max = silence_max.max(settings.connect_within);
         Self {
             client,
             polls,
             site: settings.site.clone(),
-            silence_max: Duration::from_secs(u64::from(settings.keep_alive_secs))
-                .mul_f64(2.5)
-                .max(settings.connect_within),
+            silence_max,
+            silent_until: Instant::now() + silence_max,
             asks,
             events,
             unacked: VecDeque::new(),
+            is_connected: false,
             is_closing: false,
         }
     }
@@ -310,9 +314,14 @@ impl Driver {
 
     async fn step(&mut self) -> Result<(), LostReason> {
         tokio::select! {
-            polled = timeout(self.silence_max, self.polls.poll()) => match polled {
-                Ok(Ok(rumqttc::Event::Incoming(packet))) => self.on_packet(packet).await,
-                Ok(Ok(rumqttc::Event::Outgoing(_) | rumqttc::Event::Auth(_))) => Ok(()),
+            polled = timeout_at(self.silent_until, self.polls.poll()) => match polled {
+                Ok(Ok(event)) => {
+                    self.silent_until = Instant::now() + self.silence_max;
+                    match event {
+                        rumqttc::Event::Incoming(packet) => self.on_packet(packet).await,
+                        rumqttc::Event::Outgoing(_) | rumqttc::Event::Auth(_) => Ok(()),
+                    }
+                }
                 Ok(Err(error)) => Err(if self.is_closing { LostReason::Closed } else { explain(error) }),
                 Err(_) => Err(LostReason::Silent),
             },
@@ -320,7 +329,8 @@ impl Driver {
                 let reason = ack_reason(result)?;
                 self.tell(Event::PubAck { token, reason }).await
             }
-            ask = self.asks.recv(), if !self.is_closing => match ask {
+            // While it connects the library starts over when its future is dropped, so nothing else may wake this.
+            ask = self.asks.recv(), if self.is_connected && !self.is_closing => match ask {
                 Some(Ask::Publish { leaf, payload, token }) => self.publish(leaf, payload, token),
                 Some(Ask::Goodbye) => {
                     self.is_closing = true;
@@ -345,6 +355,7 @@ impl Driver {
     async fn on_packet(&mut self, packet: Packet) -> Result<(), LostReason> {
         match packet {
             Packet::ConnAck(_) => {
+                self.is_connected = true;
                 let filters = topic::agent_filters(&self.site);
                 let filters = filters.into_iter().map(|filter| SubscribeFilter::new(filter, QoS::AtLeastOnce));
                 let asked = self.client.try_subscribe_many(filters);

@@ -37,7 +37,7 @@ pub use self::{authority::CENTRE_NAME, denylist::Denylist, error::PkiError, stor
 use self::{
     authority::{Authority, Issued, Role},
     files::PUBLIC,
-    store::Store,
+    store::{Store, TokenEntry},
 };
 
 /// Life of a site's certificate.
@@ -154,7 +154,7 @@ impl Pki {
         if !token.names_authority(&self.authority.der) {
             return Err(PkiError::TokenUnknown);
         }
-        let (expires_at, used) = self.store.token(&token)?.ok_or(PkiError::TokenUnknown)?;
+        let TokenEntry { expires_at, used } = self.store.token(&token)?.ok_or(PkiError::TokenUnknown)?;
         let used_by =
             |(at, from): (Timestamp, String)| PkiError::TokenUsed { at, by: format!("{} ({from})", token.site()) };
         if let Some(used) = used {
@@ -166,7 +166,7 @@ impl Pki {
         }
         let (issued, key) = self.issue(token.site(), csr_pem, now)?;
         if !self.store.spend(&token, from, now, &issued, &key)? {
-            let used = self.store.token(&token)?.and_then(|(_, used)| used);
+            let used = self.store.token(&token)?.and_then(|entry| entry.used);
             return Err(used.map_or(PkiError::TokenUnknown, used_by));
         }
         Ok(format!("{}{}", issued.pem, self.authority.pem))

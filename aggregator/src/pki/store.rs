@@ -34,6 +34,13 @@ pub struct SiteEntry {
     pub certificate_until: Option<Timestamp>,
 }
 
+/// A token of the register.
+pub(super) struct TokenEntry {
+    pub(super) expires_at: Timestamp,
+    /// When and from where it was used.
+    pub(super) used: Option<(Timestamp, String)>,
+}
+
 /// A certificate of the register.
 pub(super) struct CertificateEntry {
     pub(super) site: SiteId,
@@ -134,8 +141,7 @@ impl Store {
         })
     }
 
-    /// When the token expires, and when and from where it was used.
-    pub(super) fn token(&self, token: &Token) -> Result<Option<(Timestamp, Option<(Timestamp, String)>)>, PkiError> {
+    pub(super) fn token(&self, token: &Token) -> Result<Option<TokenEntry>, PkiError> {
         self.read("look a token up", |db| {
             db.query_row(
                 "SELECT expires_at, used_at, used_from FROM token WHERE digest = ?1 AND site_id = ?2",
@@ -145,7 +151,7 @@ impl Store {
                         Some(at) => Some((at, row.get(2)?)),
                         None => None,
                     };
-                    Ok((time(row, 0)?, used))
+                    Ok(TokenEntry { expires_at: time(row, 0)?, used })
                 },
             )
             .optional()

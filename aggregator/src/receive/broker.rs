@@ -23,7 +23,7 @@ use rumqttc::{
 use rustls::ClientConfig;
 use tokio::{
     sync::{mpsc, oneshot},
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout, timeout_at},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -135,16 +135,21 @@ impl Broker {
             tokio::select! {
                 () = &mut pause => return,
                 () = stop.cancelled() => return,
-                Some(ask) = self.asks.recv() => match ask {
-                    Ask::SetCentre { payload, reply } => {
-                        // Published at the next login.
-                        self.centre = payload;
-                        answer(reply, Ok(()));
-                    }
-                    Ask::Publish { reply, .. } => answer(reply, Err(OutboundError::BrokerAway)),
-                    Ask::Disconnect { reply, .. } => answer(reply, Err(OutboundError::NotOurs)),
-                },
+                Some(ask) = self.asks.recv() => self.answer_away(ask),
             }
+        }
+    }
+
+    /// Answers an order while there is no connection.
+    fn answer_away(&mut self, ask: Ask) {
+        match ask {
+            Ask::SetCentre { payload, reply } => {
+                // Published at the next login.
+                self.centre = payload;
+                answer(reply, Ok(()));
+            }
+            Ask::Publish { reply, .. } => answer(reply, Err(OutboundError::BrokerAway)),
+            Ask::Disconnect { reply, .. } => answer(reply, Err(OutboundError::NotOurs)),
         }
     }
 }
@@ -154,9 +159,11 @@ struct Attempt {
     client: AsyncClient,
     events: EventLoop,
     silence_max: Duration,
+    silent_until: Instant,
     was_subscribed: bool,
     /// Messages that the receiving room had no room for; bounded by the receive maximum.
     backlog: VecDeque<Inbound>,
+    backlog_max: usize,
     unacked: VecDeque<(ManualAck, oneshot::Receiver<Verdict>)>,
 }
 
@@ -174,18 +181,44 @@ impl Attempt {
             .set_last_will(LastWill::new(CENTRE, settings.will.clone(), QoS::AtLeastOnce, true, None));
         let (client, events) = AsyncClient::builder(options).capacity(REQUESTS_MAX).build();
         let silence_max = Duration::from_secs(u64::from(settings.keep_alive_secs)).mul_f64(2.5);
+        let backlog_max = usize::from(settings.receive_max);
         let (backlog, unacked) = (VecDeque::new(), VecDeque::new());
-        Self { client, events, silence_max, was_subscribed: false, backlog, unacked }
+        let silent_until = Instant::now() + silence_max;
+        Self { client, events, silence_max, silent_until, was_subscribed: false, backlog, backlog_max, unacked }
+    }
+
+    /// Connects; the library starts over when its future is dropped, so it is held while orders are answered.
+    async fn connect(&mut self, broker: &mut Broker, stop: &CancellationToken) -> Result<(), Ended> {
+        let first = {
+            let polled = timeout(self.silence_max, self.events.poll());
+            tokio::pin!(polled);
+            loop {
+                tokio::select! {
+                    () = stop.cancelled() => return Err(Ended::Stopped),
+                    first = &mut polled => break first,
+                    Some(ask) = broker.asks.recv() => broker.answer_away(ask),
+                }
+            }
+        };
+        let event = first.map_err(|_| Ended::Silent)?.map_err(|error| Ended::Lost(Box::new(error)))?;
+        self.on_event(event, broker).await
     }
 
     async fn run(&mut self, broker: &mut Broker, stop: &CancellationToken) -> Ended {
+        if let Err(ended) = self.connect(broker, stop).await {
+            return ended;
+        }
+        self.silent_until = Instant::now() + self.silence_max;
         let mut asks_open = true;
         loop {
             let inbound = broker.ports.inbound.clone();
             let step = tokio::select! {
                 () = stop.cancelled() => Err(Ended::Stopped),
-                polled = timeout(self.silence_max, self.events.poll()) => match polled {
-                    Ok(Ok(event)) => self.on_event(event, broker).await,
+                polled = timeout_at(self.silent_until, self.events.poll()) => match polled {
+                    Ok(Ok(event)) => {
+                        self.silent_until = Instant::now() + self.silence_max;
+                        self.on_event(event, broker).await
+                    }
                     Ok(Err(error)) => Err(Ended::Lost(Box::new(error))),
                     Err(_) => Err(Ended::Silent),
                 },
@@ -251,6 +284,11 @@ impl Attempt {
     }
 
     fn hand_on(&mut self, message: Inbound, inbound: &mpsc::Sender<Inbound>) -> Result<(), Ended> {
+        // QoS 1 keeps to the receive maximum, which bounds the backlog; QoS 0 keeps to nothing and may get lost.
+        if !message.done.is_awaited() && self.backlog.len() >= self.backlog_max {
+            tracing::warn!(site = %message.site, "unacknowledged message was dropped, the room is full");
+            return Ok(());
+        }
         if !self.backlog.is_empty() {
             self.backlog.push_back(message);
             return Ok(());
@@ -279,8 +317,13 @@ impl Attempt {
         match ask {
             Ask::Publish { site, leaf, payload, reply } => {
                 let options = PublishOptions::new(QoS::AtLeastOnce);
-                let sent = self.client.try_publish(topic::of(&site, leaf), payload, options);
-                answer(reply, sent.map_err(|_| OutboundError::BrokerAway));
+                let sent = if self.was_subscribed {
+                    let sent = self.client.try_publish(topic::of(&site, leaf), payload, options);
+                    sent.map_err(|_| OutboundError::BrokerAway)
+                } else {
+                    Err(OutboundError::BrokerAway)
+                };
+                answer(reply, sent);
             }
             Ask::SetCentre { payload, reply } => {
                 centre.clone_from(&payload);

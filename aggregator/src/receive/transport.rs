@@ -64,6 +64,11 @@ impl Done {
         Self(None)
     }
 
+    /// Whether the sender waits for an acknowledgement.
+    pub const fn is_awaited(&self) -> bool {
+        self.0.is_some()
+    }
+
     /// Acknowledges with success.
     pub fn ack(self) {
         self.settle(Verdict::Taken);

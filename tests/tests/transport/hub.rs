@@ -51,7 +51,8 @@ pub(crate) async fn within<T>(what: &str, signal: impl Future<Output = T>) -> T 
 }
 
 pub(crate) fn say(text: &str) {
-    writeln!(std::io::stderr(), "{text}").unwrap();
+    let mut stderr = std::io::stderr();
+    stderr.write_all(format!("{text}\n").as_bytes()).unwrap();
 }
 
 pub(crate) fn now() -> Timestamp {
@@ -141,6 +142,13 @@ impl Hub {
         let (broker, outbound) = Broker::new(settings, ports);
         let (stop, mut tasks) = (CancellationToken::new(), JoinSet::new());
         tasks.spawn(broker.run(stop.clone()));
+        // Taken only once the centre is subscribed; before, a site would hear that nobody listens.
+        let subscribed = async {
+            while outbound.publish(&site_id("NOBODY"), Leaf::UpMark, Bytes::new()).await.is_err() {
+                tokio::task::yield_now().await;
+            }
+        };
+        within("the centre's subscription", subscribed).await;
         let (pki, enroll_url) = serve_enrolment(pki, port, &stop, &mut tasks);
         let mosquitto = Some(mosquitto);
         Some(Self { port, outbound, receiver, presences, pki, enroll_url, stop, tasks, dir, mosquitto })
@@ -180,6 +188,11 @@ impl Hub {
 
     pub(crate) async fn presence(&mut self) -> Presence {
         within("a notice of presence", self.presences.recv()).await.unwrap()
+    }
+
+    /// Whether an outside broker lies between.
+    pub(crate) const fn is_foreign(&self) -> bool {
+        self.mosquitto.is_some()
     }
 
     /// The room's end of the messages, for a task of its own.

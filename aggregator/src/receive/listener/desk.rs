@@ -13,7 +13,7 @@ use rumqttc::DisconnectReasonCode;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{mpsc, oneshot, watch},
-    task::{Id, JoinError, JoinSet},
+    task::{AbortHandle, Id, JoinError, JoinSet},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -74,7 +74,7 @@ pub(super) struct Desk {
     arrivals: mpsc::Receiver<Arrival>,
     arrive: mpsc::Sender<Arrival>,
     connections: JoinSet<()>,
-    peers: BTreeMap<Id, IpAddr>,
+    peers: BTreeMap<Id, (IpAddr, AbortHandle)>,
     seats: BTreeMap<SiteId, Seat>,
 }
 
@@ -116,14 +116,14 @@ impl Desk {
 
     fn accept(&mut self, stream: TcpStream, peer: SocketAddr) {
         let limits = &self.context.limits;
-        let from_there = self.peers.values().filter(|ip| **ip == peer.ip()).count();
+        let from_there = self.peers.values().filter(|(ip, _)| *ip == peer.ip()).count();
         if self.connections.len() >= limits.connections_max || from_there >= limits.connections_per_ip_max {
             tracing::warn!(%peer, connections = self.connections.len(), from_there, "connection was over the limit");
             return;
         }
         let task = shell::serve(Arc::clone(&self.context), stream, peer, self.arrive.clone());
         let handle = self.connections.spawn(task);
-        self.peers.insert(handle.id(), peer.ip());
+        self.peers.insert(handle.id(), (peer.ip(), handle));
     }
 
     /// Seats a login, after the connection that has its site's seat now.
@@ -205,9 +205,12 @@ impl Desk {
             seat.next = None;
             seat.end(DisconnectReasonCode::ServerShuttingDown);
         }
-        // Logins under way get no admission and end.
-        self.arrivals.close();
-        while self.arrivals.try_recv().is_ok() {}
+        // Who has not logged in yet is owed no word; a silent one would hold the stop up for its whole patience.
+        for (id, (_, handle)) in &self.peers {
+            if !self.seats.values().any(|seat| seat.task == *id) {
+                handle.abort();
+            }
+        }
         let all = async { while self.connections.join_next().await.is_some() {} };
         if tokio::time::timeout(STOP_WITHIN, all).await.is_err() {
             tracing::warn!("connections did not end in time and were dropped");

@@ -14,6 +14,7 @@ use rumqttc::{
 
 /// What the shell does next.
 #[derive(Debug, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "lives for one step; a box would cost an allocation per packet")]
 pub(super) enum Output {
     /// Writes a packet.
     Send(Packet),

@@ -231,6 +231,7 @@ struct Attendance<'a> {
 }
 
 /// What woke the connection.
+#[expect(clippy::large_enum_variant, reason = "lives for one step; a box would cost an allocation per packet")]
 enum Wake {
     Packet(Option<Result<Packet, MqttError>>),
     Room(Option<mpsc::OwnedPermit<Inbound>>),
