@@ -52,7 +52,7 @@ pub const STOCK_STATUSES: &[&str] = &[
 /// The canonical unit that a spelling means, upper or lower case; `None` where it is not known.
 pub fn canonical_uom(text: &str) -> Option<&'static str> {
     let spelling = |known: &&str| known.eq_ignore_ascii_case(text);
-    UNITS.iter().find(|(_, spellings)| spellings.iter().any(|s| spelling(&s))).map(|(unit, _)| *unit)
+    UNITS.iter().find(|(_, spellings)| spellings.iter().any(spelling)).map(|(unit, _)| *unit)
 }
 
 /// Whether this is a stock status of the contract.
