@@ -137,6 +137,31 @@ impl Pki {
         self.refresh(now)
     }
 
+    /// Lets the machine that said hello under this nonce in: it gets an epoch of its own.
+    ///
+    /// # Errors
+    /// [`PkiError`] where the site is unknown or revoked.
+    pub fn approve(&mut self, site: &SiteId, nonce: [u8; 16], by: &str, now: Timestamp) -> Result<(), PkiError> {
+        self.live_site(site)?;
+        self.store.approve(site, &nonce, by, now)
+    }
+
+    /// Whether a person let the machine with this nonce in.
+    ///
+    /// # Errors
+    /// [`PkiError::Store`].
+    pub fn is_approved(&self, site: &SiteId, nonce: [u8; 16]) -> Result<bool, PkiError> {
+        self.store.is_approved(site, &nonce)
+    }
+
+    /// When a machine of the site was enrolled with a token last; renewals do not count.
+    ///
+    /// # Errors
+    /// [`PkiError::Store`].
+    pub fn enrolled_at(&self, site: &SiteId) -> Result<Option<Timestamp>, PkiError> {
+        self.store.enrolled_at(site)
+    }
+
     /// Keys that may have signed a site's frames, raw (32 bytes), newest first.
     ///
     /// # Errors

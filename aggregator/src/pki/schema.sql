@@ -22,3 +22,10 @@ CREATE TABLE certificate (
     revoked_at INTEGER
 ) STRICT;
 CREATE INDEX certificate_site ON certificate (site_id);
+CREATE TABLE approval (
+    site_id     TEXT NOT NULL REFERENCES site (site_id),
+    nonce       BLOB NOT NULL,
+    approved_at INTEGER NOT NULL,
+    approved_by TEXT NOT NULL,
+    PRIMARY KEY (site_id, nonce)
+) STRICT;

@@ -103,6 +103,33 @@ impl Store {
         work(&self.connection).map_err(|source| PkiError::Store { what, path: self.path.clone(), source })
     }
 
+    /// Notes that a person let the machine with this nonce in.
+    pub(super) fn approve(&mut self, site: &SiteId, nonce: &[u8], by: &str, now: Timestamp) -> Result<(), PkiError> {
+        self.write("approve a machine", |tx| {
+            tx.execute(
+                "INSERT OR IGNORE INTO approval (site_id, nonce, approved_at, approved_by) VALUES (?1, ?2, ?3, ?4)",
+                params![site.as_str(), nonce, now.as_second(), by],
+            )
+            .map(|_| ())
+        })
+    }
+
+    pub(super) fn is_approved(&self, site: &SiteId, nonce: &[u8]) -> Result<bool, PkiError> {
+        self.read("look for an approval", |db| {
+            db.prepare("SELECT 1 FROM approval WHERE site_id = ?1 AND nonce = ?2")?
+                .exists(params![site.as_str(), nonce])
+        })
+    }
+
+    /// When a token of the site was used last.
+    pub(super) fn enrolled_at(&self, site: &SiteId) -> Result<Option<Timestamp>, PkiError> {
+        self.read("look for the last enrolment", |db| {
+            db.query_row("SELECT max(used_at) FROM token WHERE site_id = ?1", [site.as_str()], |row| {
+                optional_time(row, 0)
+            })
+        })
+    }
+
     /// Adds a site, or lets a revoked one back in.
     pub(super) fn put_site(&mut self, site: &SiteId, name: &str, zone: &str, now: Timestamp) -> Result<(), PkiError> {
         self.write("add a site", |tx| {
