@@ -6,6 +6,8 @@
 pub mod http;
 pub mod json;
 pub mod sql;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 

@@ -142,6 +142,15 @@ impl<B: Books, C: Consumer> Deliverer<B, C> {
         if worked { Ok(Step::Worked) } else { Ok(Step::Idle { until_ms: None }) }
     }
 
+    /// Answers operators and calls no destination: for a command beside a service that does not run.
+    ///
+    /// # Errors
+    /// [`DeliverError`].
+    pub fn answer_only(&mut self) -> Result<(), DeliverError> {
+        self.read_more()?;
+        self.answer_operators().map(drop)
+    }
+
     fn ledger(&self, source: LedgerError) -> DeliverError {
         DeliverError::Ledger { consumer: self.name.clone(), source }
     }
