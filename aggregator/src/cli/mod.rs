@@ -1,1 +1,229 @@
-//! Room in the making.
+//! Commands of the aggregator: typed arguments, text or JSON on the given output, exit codes as the README lists them.
+//!
+//! Reads go to the ledger on a connection of their own. Decisions go through the running service, or, where none holds the state
+//! folder's lock, are made by the command itself.
+
+mod check;
+mod copies;
+mod events;
+mod parked;
+
+use std::{io, path::PathBuf};
+
+pub use check::check;
+use clap::{Args, Parser, Subcommand};
+pub use copies::{backup, restore};
+pub use events::{find, trace};
+pub use parked::{list, retry, show, skip};
+
+use crate::{
+    config::{CONFIG_FILE, Config, ConfigError},
+    deliver::DeliverError,
+    ledger::LedgerError,
+};
+
+/// The aggregator's command line.
+#[derive(Debug, Parser)]
+#[command(name = "docksync-aggregator", version, about = "The centre of Docksync")]
+pub struct Cli {
+    /// Configuration file.
+    #[arg(long, global = true, default_value = CONFIG_FILE)]
+    pub config: PathBuf,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Check the configuration and tell every problem of it
+    Check,
+    /// Find events and tell what became of them
+    #[command(subcommand)]
+    Events(EventsCommand),
+    /// Events that wait for a person
+    #[command(subcommand)]
+    Parked(ParkedCommand),
+    /// Copy the ledger while it runs, and check the copy
+    Backup(CopyArgs),
+    /// Put a checked backup in the place of the ledger
+    Restore(CopyArgs),
+}
+
+/// Find events.
+#[derive(Debug, Subcommand)]
+pub enum EventsCommand {
+    /// Every event that carries this order, shipment, item, carton, event id or file name
+    Find(SearchArgs),
+    /// Every hop of these events, from the file to each consumer
+    Trace(SearchArgs),
+}
+
+/// What to look for.
+#[derive(Debug, Args)]
+pub struct SearchArgs {
+    /// Order, shipment, item, carton, tracking number, file name or event id
+    pub text: String,
+    /// Most events
+    #[arg(long, default_value_t = 50)]
+    pub limit: usize,
+    /// As JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Events that wait for a person.
+#[derive(Debug, Subcommand)]
+pub enum ParkedCommand {
+    /// All of them
+    List(ListArgs),
+    /// One of them, with the event
+    Show(ShowArgs),
+    /// Try again
+    Retry(DecideArgs),
+    /// Leave out, for ever
+    Skip(DecideArgs),
+}
+
+/// How to list.
+#[derive(Debug, Args)]
+pub struct ListArgs {
+    /// Most rows
+    #[arg(long, default_value_t = 200)]
+    pub limit: usize,
+    /// As JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Which event.
+#[derive(Debug, Args)]
+pub struct ShowArgs {
+    /// Place as `parked list` shows it
+    pub place: String,
+}
+
+/// A decision.
+#[derive(Debug, Args)]
+pub struct DecideArgs {
+    /// Place as `parked list` shows it
+    pub place: String,
+    /// Only for this consumer
+    #[arg(long)]
+    pub consumer: Option<String>,
+    /// Why; kept in the audit trail
+    #[arg(long)]
+    pub reason: String,
+    /// Who decides; kept in the audit trail
+    #[arg(long)]
+    pub by: String,
+}
+
+/// From where or to where.
+#[derive(Debug, Args)]
+pub struct CopyArgs {
+    /// File of the backup
+    pub file: PathBuf,
+}
+
+/// Why a command did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum CliError {
+    /// Configuration refused.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The ledger.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// Deliveries.
+    #[error(transparent)]
+    Deliver(#[from] DeliverError),
+    /// Output cannot be written.
+    #[error("cannot write the answer")]
+    Output(#[from] io::Error),
+    /// Not a place in the ledger.
+    #[error("`{text}` is no place in the ledger: give one as `parked list` shows it, like 17.3")]
+    Place {
+        /// What was given.
+        text: String,
+    },
+    /// Nothing waits there.
+    #[error("event {place} does not wait for a person: see parked list")]
+    NotParked {
+        /// Place.
+        place: String,
+    },
+    /// The service refused.
+    #[error("refused: {answer}")]
+    Refused {
+        /// Its words.
+        answer: String,
+    },
+    /// The service has not answered yet.
+    #[error("request {op_id} is stored, the running service has not answered yet: see parked list in a moment")]
+    Unanswered {
+        /// Number of the request.
+        op_id: i64,
+    },
+    /// The service runs and must not.
+    #[error("the service is running: stop it first with systemctl stop docksync-aggregator")]
+    Running,
+}
+
+impl CliError {
+    /// Exit code (UX: 1 problems found, 65 bad data, 69 unavailable, 75 later, 77 permission, 78 configuration).
+    pub fn code(&self) -> u8 {
+        match self {
+            Self::Config(_) => 78,
+            Self::Place { .. } => 2,
+            Self::NotParked { .. } | Self::Refused { .. } => 1,
+            Self::Unanswered { .. } | Self::Running => 75,
+            Self::Output(_) => 69,
+            Self::Ledger(error) => ledger_code(error),
+            Self::Deliver(DeliverError::Ledger { source, .. }) => ledger_code(source),
+            Self::Deliver(DeliverError::Stored { .. } | DeliverError::Outcomes { .. }) => 65,
+        }
+    }
+}
+
+fn ledger_code(error: &LedgerError) -> u8 {
+    match error {
+        LedgerError::Io { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => 77,
+        LedgerError::Open { .. } | LedgerError::Io { .. } | LedgerError::Poisoned { .. } | LedgerError::Closed => 69,
+        LedgerError::Stored { .. } | LedgerError::Damaged { .. } => 65,
+        LedgerError::NewerSchema { .. } | LedgerError::OldSqlite { .. } => 78,
+        LedgerError::Sql { .. } => 75,
+        LedgerError::Discontinuous { .. }
+        | LedgerError::Miscounted { .. }
+        | LedgerError::Absent { .. }
+        | LedgerError::Exists { .. } => 1,
+    }
+}
+
+/// Runs a command of this room; what it says goes to `out`.
+///
+/// # Errors
+/// [`CliError`], whose code is the program's.
+pub fn run(cli: &Cli, out: &mut dyn io::Write) -> Result<(), CliError> {
+    let config = Config::load(&cli.config)?;
+    match &cli.command {
+        Command::Check => check(&config, &cli.config, out),
+        Command::Events(EventsCommand::Find(args)) => find(&config, args, out),
+        Command::Events(EventsCommand::Trace(args)) => trace(&config, args, out),
+        Command::Parked(ParkedCommand::List(args)) => list(&config, args, out),
+        Command::Parked(ParkedCommand::Show(args)) => show(&config, args, out),
+        Command::Parked(ParkedCommand::Retry(args)) => retry(&config, args, out),
+        Command::Parked(ParkedCommand::Skip(args)) => skip(&config, args, out),
+        Command::Backup(args) => backup(&config, args, out),
+        Command::Restore(args) => restore(&config, args, out),
+    }
+}
+
+/// A moment as people and machines read it.
+fn moment(ms: i64) -> String {
+    jiff::Timestamp::from_millisecond(ms).map_or_else(|_| ms.to_string(), |t| t.to_string())
+}
+
+#[cfg(test)]
+mod tests;

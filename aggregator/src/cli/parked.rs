@@ -1,0 +1,196 @@
+//! `parked list`, `show`, `retry`, `skip`.
+
+use std::{
+    io::Write,
+    thread,
+    time::{Duration, Instant},
+};
+
+use serde::Serialize;
+
+use super::{CliError, DecideArgs, ListArgs, ShowArgs, copies::open, events, moment};
+use crate::{
+    config::Config,
+    consumers::{Capability, Consumer, Delivery, FaultClass, LookUp, Outcome},
+    deliver::{board::Board, deliverer::Deliverer, ops},
+    ledger::{
+        ADMIT_TARGET, Change, LedgerError, Loc, OpKind, Reads as _, RefusalState, Stage, Store as _, lock::StateLock,
+        reads::SqliteReader,
+    },
+};
+
+/// How long a command waits for the running service.
+const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+#[derive(Serialize)]
+struct Row {
+    place: String,
+    target: String,
+    site: String,
+    code: String,
+    reason: String,
+    since: String,
+    attempts: u32,
+}
+
+/// Lists what waits for a person.
+///
+/// # Errors
+/// [`CliError`].
+pub fn list(config: &Config, args: &ListArgs, out: &mut dyn Write) -> Result<(), CliError> {
+    let rows = rows(&SqliteReader::open(&config.ledger_path())?, args.limit)?;
+    if args.json {
+        serde_json::to_writer_pretty(&mut *out, &rows).map_err(std::io::Error::from)?;
+        writeln!(out)?;
+        return Ok(());
+    }
+    for r in &rows {
+        writeln!(out, "{:>10}  {}  {}  {}  {}  {}", r.place, r.since, r.site, r.target, r.code, r.reason)?;
+    }
+    writeln!(out, "{} events wait for a person", rows.len())?;
+    Ok(())
+}
+
+fn rows(reads: &SqliteReader, limit: usize) -> Result<Vec<Row>, LedgerError> {
+    let mut rows: Vec<Row> = reads
+        .refusals(limit)?
+        .into_iter()
+        .map(|r| Row {
+            place: r.loc.to_string(),
+            target: ADMIT_TARGET.to_owned(),
+            site: r.site.to_string(),
+            code: r.code,
+            reason: r.other.map_or(r.reason.clone(), |o| format!("{}; in force: {o}", r.reason)),
+            since: moment(r.at_ms),
+            attempts: 0,
+        })
+        .collect();
+    rows.extend(reads.parked(limit.saturating_sub(rows.len()))?.into_iter().map(|d| Row {
+        place: d.loc.to_string(),
+        target: d.consumer,
+        site: d.site.to_string(),
+        code: d.code,
+        reason: d.reason,
+        since: moment(d.at_ms),
+        attempts: d.attempts,
+    }));
+    Ok(rows)
+}
+
+/// Shows one event, where it stands and what it says.
+///
+/// # Errors
+/// [`CliError`].
+pub fn show(config: &Config, args: &ShowArgs, out: &mut dyn Write) -> Result<(), CliError> {
+    let loc = place(&args.place)?;
+    let reads = SqliteReader::open(&config.ledger_path())?;
+    let absent = || CliError::NotParked { place: args.place.clone() };
+    events::write_trail(&events::trail_at(&reads, loc)?.ok_or_else(absent)?, out)?;
+    let batch = reads.batch(loc.batch_no())?.ok_or_else(absent)?;
+    let decoded = events::decode(&batch)?.into_iter().nth(loc.index()).ok_or_else(absent)?;
+    serde_json::to_writer_pretty(&mut *out, &decoded.event).map_err(std::io::Error::from)?;
+    writeln!(out)?;
+    Ok(())
+}
+
+/// Has an event tried again.
+///
+/// # Errors
+/// [`CliError`].
+pub fn retry(config: &Config, args: &DecideArgs, out: &mut dyn Write) -> Result<(), CliError> {
+    decide(config, args, OpKind::Retry, out)
+}
+
+/// Has an event left out.
+///
+/// # Errors
+/// [`CliError`].
+pub fn skip(config: &Config, args: &DecideArgs, out: &mut dyn Write) -> Result<(), CliError> {
+    decide(config, args, OpKind::Skip, out)
+}
+
+fn place(text: &str) -> Result<Loc, CliError> {
+    text.parse().map_err(|_| CliError::Place { text: text.to_owned() })
+}
+
+fn decide(config: &Config, args: &DecideArgs, kind: OpKind, out: &mut dyn Write) -> Result<(), CliError> {
+    let loc = place(&args.place)?;
+    let lock = StateLock::take(&config.state_dir)?;
+    let mut store = open(config)?;
+    let targets = targets(store.reads(), loc, args.consumer.as_deref())?;
+    if targets.is_empty() {
+        return Err(CliError::NotParked { place: args.place.clone() });
+    }
+    for target in targets {
+        let ask = Change::Ask { target: target.clone(), kind, loc, reason: args.reason.clone(), by: args.by.clone() };
+        store.change(&[ask])?;
+        let asked = store.reads().ops_waiting(&target)?.into_iter().rev().find(|op| op.loc == loc);
+        let op_id = asked.map_or(0, |op| op.op_id);
+        if lock.is_some() {
+            store = act_alone(config, store, &target)?;
+        }
+        await_answer(store.reads(), op_id)?;
+        writeln!(out, "{} {loc} for {target}: done", kind.as_str())?;
+    }
+    Ok(())
+}
+
+/// Who holds the event back: its admission, or consumers.
+fn targets(reads: &SqliteReader, loc: Loc, only: Option<&str>) -> Result<Vec<String>, LedgerError> {
+    if reads.refusal(loc)?.is_some_and(|r| r.state == RefusalState::Open) {
+        return Ok(vec![ADMIT_TARGET.to_owned()]);
+    }
+    let Some(batch) = reads.batch(loc.batch_no())? else { return Ok(Vec::new()) };
+    let (rows, _) = reads.fates(&batch.site, loc)?;
+    let parked = rows.into_iter().filter(|r| r.stage == Stage::Parked).map(|r| r.consumer);
+    Ok(parked.filter(|name| only.is_none_or(|o| o == name)).collect())
+}
+
+/// Answers waiting requests as the service would, without a call to any destination.
+fn act_alone(
+    config: &Config,
+    mut store: crate::ledger::sqlite::SqliteStore,
+    target: &str,
+) -> Result<crate::ledger::sqlite::SqliteStore, CliError> {
+    if target == ADMIT_TARGET {
+        ops::answer_waiting(&mut store)?;
+        return Ok(store);
+    }
+    Deliverer::open(target, store, Nobody, Board::default(), 0)?.answer_only()?;
+    Ok(open(config)?)
+}
+
+fn await_answer(reads: &SqliteReader, op_id: i64) -> Result<(), CliError> {
+    let start = Instant::now();
+    loop {
+        match reads.op(op_id)?.map(|op| (op.answered, op.result)) {
+            Some((Some(true), _)) => return Ok(()),
+            Some((Some(false), answer)) => return Err(CliError::Refused { answer }),
+            Some((None, _)) | None if start.elapsed() >= ANSWER_WITHIN => return Err(CliError::Unanswered { op_id }),
+            Some((None, _)) | None => thread::sleep(LOOK_EVERY),
+        }
+    }
+}
+
+/// Stands for a destination that must not be called now.
+struct Nobody;
+
+impl Consumer for Nobody {
+    fn capability(&self) -> Capability {
+        Capability::LookUp
+    }
+    fn is_ordered(&self) -> bool {
+        false
+    }
+    fn batch_max(&self) -> usize {
+        1
+    }
+    fn apply(&mut self, batch: &[Delivery]) -> Vec<Outcome> {
+        let reason = "not called by commands".to_owned();
+        vec![Outcome::Retry { class: FaultClass::Outage, after_ms: None, reason }; batch.len()]
+    }
+    fn look_up(&mut self, _: &Delivery) -> LookUp {
+        LookUp::NoAnswer { class: FaultClass::Outage, reason: "not called by commands".to_owned() }
+    }
+}

@@ -1,0 +1,110 @@
+//! Commands against a ledger without a running service.
+
+use std::path::Path;
+
+use clap::CommandFactory as _;
+
+use super::*;
+use crate::ledger::{
+    Change, CursorRow, DeliveryRow, Loc, Stage, Store as _,
+    conformance::{Stream, receipt},
+};
+
+fn config(dir: &Path) -> Config {
+    let text = format!("[centre]\nname = \"ACME\"\n[state]\ndir = \"{}\"\n", dir.display());
+    Config::parse(Path::new("a.toml"), &text).unwrap()
+}
+
+fn said(act: impl FnOnce(&mut Vec<u8>) -> Result<(), CliError>) -> String {
+    let mut out = Vec::new();
+    act(&mut out).unwrap();
+    String::from_utf8(out).unwrap()
+}
+
+fn decision(place: &str) -> DecideArgs {
+    DecideArgs { place: place.into(), consumer: None, reason: "fixed".into(), by: "kim".into() }
+}
+
+/// One event in the ERP, one parked there, one that was not admitted.
+fn fill(dir: &Path) -> Config {
+    let config = config(dir);
+    let mut store = copies::open(&config).unwrap();
+    let mut stream = Stream::new("DC01", 1);
+    let events = [("R-1", "A"), ("R-2", "B"), ("R-3", "")].map(|(number, sku)| receipt("DC01", number, sku, 1));
+    store.commit(&[stream.batch(&events)], &[]).unwrap();
+    let (consumer, site) = ("erp".to_owned(), stream.site().clone());
+    let row = DeliveryRow {
+        consumer: consumer.clone(),
+        site: site.clone(),
+        loc: Loc::new(1, 1),
+        lane: 5,
+        stage: Stage::Parked,
+        attempts: 1,
+        code: "E021".to_owned(),
+        reason: "item not found".to_owned(),
+        at_ms: 0,
+    };
+    let document = Change::Document { consumer: consumer.clone(), loc: Loc::new(1, 0), document: "49-11882".into() };
+    let cursor = Change::Cursor(CursorRow { consumer, site, loc: Loc::new(1, 1), epoch: 1, seq: 2 });
+    store.change(&[Change::Delivery(row), document, cursor]).unwrap();
+    config
+}
+
+#[test]
+fn the_command_line_is_well_formed() {
+    Cli::command().debug_assert();
+}
+
+#[test]
+fn a_trace_tells_every_hop() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = fill(dir.path());
+    let search = |text: &str, json| SearchArgs { text: text.to_owned(), limit: 10, json };
+
+    let applied = said(|out| trace(&config, &search("r-1", false), out));
+    let parked = said(|out| trace(&config, &search("R-2", true), out));
+    let all = said(|out| find(&config, &search("receipts.csv", false), out));
+
+    assert!(applied.contains("file receipts.csv") && applied.contains("applied as 49-11882"), "{applied}");
+    let parked: serde_json::Value = serde_json::from_str(&parked).unwrap();
+    assert_eq!(parked[0]["seq"], 2);
+    assert!(parked[0]["consumers"]["erp"].as_str().unwrap().starts_with("parked E021: item not found"), "{parked}");
+    assert!(all.ends_with("3 events\n"), "{all}");
+}
+
+#[test]
+fn parked_events_are_listed_and_decided_by_the_command_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = fill(dir.path());
+    let args = ListArgs { limit: 10, json: false };
+
+    let before = said(|out| list(&config, &args, out));
+    let refused = retry(&config, &decision("1.2"), &mut Vec::new()).unwrap_err();
+    let skipped = said(|out| skip(&config, &decision("1.2"), out));
+    let retried = said(|out| retry(&config, &decision("1.1"), out));
+    let after = said(|out| list(&config, &args, out));
+
+    assert!(before.contains("E021") && before.contains("MISSING_MANDATORY"), "{before}");
+    assert_eq!(refused.code(), 1);
+    assert!(refused.to_string().contains("still refused as MISSING_MANDATORY"), "{refused}");
+    assert_eq!((skipped.as_str(), retried.as_str()), ("skip 1.2 for admit: done\n", "retry 1.1 for erp: done\n"));
+    assert_eq!(after, "0 events wait for a person\n");
+    let again = skip(&config, &decision("1.2"), &mut Vec::new()).unwrap_err();
+    assert!(matches!(again, CliError::NotParked { .. }), "{again}");
+}
+
+#[test]
+fn a_backup_is_restored_only_where_nothing_is_in_the_way() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = fill(dir.path());
+    let copy = CopyArgs { file: dir.path().join("copy.sqlite") };
+
+    let made = said(|out| backup(&config, &copy, out));
+    let refused = restore(&config, &copy, &mut Vec::new()).unwrap_err();
+    let lock = crate::ledger::lock::StateLock::take(dir.path()).unwrap();
+    let running = restore(&config, &copy, &mut Vec::new()).unwrap_err();
+
+    assert!(made.contains("3 events in 1 streams, checked"), "{made}");
+    assert_eq!((refused.code(), running.code()), (1, 75));
+    assert!(lock.is_some());
+}

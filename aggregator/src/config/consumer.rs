@@ -1,0 +1,191 @@
+//! Settings of destinations, and the consumers that they make.
+
+use std::{fs, ops::RangeInclusive, path::PathBuf, time::Duration};
+
+use regex::Regex;
+use reqwest::header::HeaderValue;
+use tokio::runtime::Handle;
+
+use super::read::Section;
+use crate::consumers::{
+    Consumer, ConsumerError, FaultClass,
+    http::{HttpConsumer, Meaning, Profile, Rule},
+    sql::SqlConsumer,
+};
+
+const TIMEOUT_MS: u64 = 10_000;
+const CONCURRENCY: u64 = 8;
+const STATUS: RangeInclusive<u64> = 100..=599;
+
+/// Settings of one destination.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConsumerConfig {
+    /// Name of its cursor, on pages and in commands; never changes.
+    pub name: String,
+    /// Whether it is the ERP: sites are told how far it is.
+    pub is_erp: bool,
+    /// What it is.
+    pub kind: ConsumerKind,
+}
+
+/// What a destination is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ConsumerKind {
+    /// A staging database.
+    Sql {
+        /// Its file.
+        path: PathBuf,
+    },
+    /// An HTTP endpoint.
+    Http(HttpConfig),
+}
+
+/// An HTTP endpoint.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HttpConfig {
+    /// Where events are posted.
+    pub url: String,
+    /// Where an effect is asked for.
+    pub look_up_url: Option<String>,
+    /// Whether it keeps `Idempotency-Key` for ever.
+    pub is_idempotent: bool,
+    /// JSON pointer to the document number.
+    pub document_pointer: String,
+    /// JSON pointer to the error code.
+    pub code_pointer: String,
+    /// File whose first line is the value of `Authorization`.
+    pub authorization_file: Option<PathBuf>,
+    /// Time for a call, milliseconds.
+    pub timeout_ms: u64,
+    /// Calls at one time.
+    pub concurrency: u64,
+    /// What its answers mean, before the rules of HTTP.
+    pub rules: Vec<RuleConfig>,
+}
+
+/// What one kind of answer means.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RuleConfig {
+    /// Status.
+    pub status: Option<u16>,
+    /// Pattern of the body.
+    pub body: Option<String>,
+    /// Its meaning.
+    pub meaning: Meaning,
+}
+
+impl ConsumerConfig {
+    /// Sets up the consumer; HTTP calls run on `runtime`.
+    ///
+    /// # Errors
+    /// [`ConsumerError`].
+    pub fn open(&self, runtime: Handle) -> Result<Box<dyn Consumer + Send>, ConsumerError> {
+        Ok(match &self.kind {
+            ConsumerKind::Sql { path } => Box::new(SqlConsumer::open(path)?),
+            ConsumerKind::Http(http) => Box::new(HttpConsumer::new(http.profile()?, runtime)?),
+        })
+    }
+}
+
+impl HttpConfig {
+    fn profile(&self) -> Result<Profile, ConsumerError> {
+        let pattern =
+            |text: &String| Regex::new(text).map_err(|source| ConsumerError::Pattern { pattern: text.clone(), source });
+        let rules = self.rules.iter().map(|rule| {
+            Ok(Rule { status: rule.status, body: rule.body.as_ref().map(pattern).transpose()?, meaning: rule.meaning })
+        });
+        Ok(Profile {
+            url: self.url.clone(),
+            look_up_url: self.look_up_url.clone(),
+            is_idempotent: self.is_idempotent,
+            document_pointer: self.document_pointer.clone(),
+            code_pointer: self.code_pointer.clone(),
+            authorization: self.authorization_file.as_ref().map(secret).transpose()?,
+            rules: rules.collect::<Result<_, ConsumerError>>()?,
+            timeout: Duration::from_millis(self.timeout_ms),
+            concurrency: usize::try_from(self.concurrency).unwrap_or(1),
+        })
+    }
+}
+
+fn secret(path: &PathBuf) -> Result<HeaderValue, ConsumerError> {
+    let text = fs::read_to_string(path).map_err(|source| ConsumerError::Secret { path: path.clone(), source })?;
+    let first = text.lines().next().unwrap_or("").trim();
+    HeaderValue::from_str(first).map_err(|_| ConsumerError::Header { path: path.clone() })
+}
+
+#[derive(Clone, Copy)]
+enum Word {
+    Sql,
+    Http,
+}
+
+pub(super) fn read(section: &Section<'_>) -> Option<ConsumerConfig> {
+    let name = section.text("name").map(|(name, _)| name);
+    if name.is_none() {
+        section.missing("name", "a name that never changes");
+    }
+    let is_erp = section.flag("erp").unwrap_or(false);
+    let word = section.word("kind", &[("sql", Word::Sql), ("http", Word::Http)]);
+    if word.is_none() {
+        section.missing("kind", "sql or http");
+    }
+    let kind = match word {
+        Some(Word::Sql) => required(section, "path", "the file of the staging database")
+            .map(|path| ConsumerKind::Sql { path: PathBuf::from(path) }),
+        Some(Word::Http) => read_http(section).map(ConsumerKind::Http),
+        // Without a kind no key can be called unknown.
+        None => return None,
+    };
+    section.finish();
+    Some(ConsumerConfig { name: name?, is_erp, kind: kind? })
+}
+
+fn required(section: &Section<'_>, key: &'static str, expected: &str) -> Option<String> {
+    let text = section.text(key).map(|(text, _)| text);
+    if text.is_none() {
+        section.missing(key, expected);
+    }
+    text
+}
+
+fn read_http(section: &Section<'_>) -> Option<HttpConfig> {
+    let or = |key, default: &str| section.text(key).map_or_else(|| default.to_owned(), |(text, _)| text);
+    let is_url = |t: &str| (t.starts_with("http://") || t.starts_with("https://")).then(|| t.to_owned());
+    let config = HttpConfig {
+        look_up_url: section.parsed("look_up_url", "an http or https URL with {key} or {document}", is_url),
+        is_idempotent: section.flag("idempotent").unwrap_or(false),
+        document_pointer: or("document_pointer", "/id"),
+        code_pointer: or("code_pointer", "/code"),
+        authorization_file: section.text("authorization_file").map(|(path, _)| PathBuf::from(path)),
+        timeout_ms: section.number("timeout_ms", 100..=600_000).unwrap_or(TIMEOUT_MS),
+        concurrency: section.number("concurrency", 1..=256).unwrap_or(CONCURRENCY),
+        rules: section.tables("answer").iter().filter_map(read_rule).collect(),
+        url: String::new(),
+    };
+    let url = section.parsed("url", "an http or https URL", is_url);
+    if url.is_none() {
+        section.missing("url", "where events are posted");
+    }
+    url.map(|url| HttpConfig { url, ..config })
+}
+
+fn read_rule(section: &Section<'_>) -> Option<RuleConfig> {
+    let words = [
+        ("outage", Meaning::Fault(FaultClass::Outage)),
+        ("auth", Meaning::Fault(FaultClass::Auth)),
+        ("limit", Meaning::Fault(FaultClass::Limit)),
+        ("closed_period", Meaning::Fault(FaultClass::ClosedPeriod)),
+        ("already", Meaning::Already),
+        ("reject", Meaning::Reject),
+        ("decide", Meaning::Decide),
+    ];
+    let status = section.number("status", STATUS).and_then(|s| u16::try_from(s).ok());
+    let body = section.parsed("body", "a regular expression", |t| Regex::new(t).ok().map(|_| t.to_owned()));
+    let meaning = section.word("means", &words);
+    if meaning.is_none() {
+        section.missing("means", "what the answer means");
+    }
+    section.finish();
+    meaning.map(|meaning| RuleConfig { status, body, meaning })
+}

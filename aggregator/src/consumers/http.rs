@@ -1,0 +1,283 @@
+//! HTTP destinations: one POST of JSON per event, with `Idempotency-Key` and `traceparent`.
+//!
+//! A profile says what the answers mean. A time-out or a lost connection after the request may have left is unknown, and is settled by
+//! the look-up URL, by the destination's own key, or by a person. Calls of one batch run side by side, at most `concurrency`.
+
+use std::time::Duration;
+
+use docksync_proto::identity::traceparent;
+use futures_util::{StreamExt as _, stream};
+use regex::Regex;
+use reqwest::{
+    Client, StatusCode,
+    header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER},
+};
+use serde_json::Value;
+use tokio::runtime::Handle;
+
+use super::{Capability, Consumer, ConsumerError, Delivery, FaultClass, LookUp, Outcome, json::event_json};
+
+/// Most bytes of an answer that are read.
+const ANSWER_BYTES_MAX: usize = 256 * 1024;
+/// Most characters of an answer that a reason repeats.
+const REASON_CHARS_MAX: usize = 2_000;
+
+/// What an answer means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Meaning {
+    /// The destination takes nothing now.
+    Fault(FaultClass),
+    /// It had the event before.
+    Already,
+    /// It will not have the event.
+    Reject,
+    /// A person must decide.
+    Decide,
+}
+
+/// One rule of a profile; the first that fits counts.
+#[derive(Debug, Clone)]
+pub struct Rule {
+    /// Status; `None` fits every one.
+    pub status: Option<u16>,
+    /// Pattern that the body must hold.
+    pub body: Option<Regex>,
+    /// What it means.
+    pub meaning: Meaning,
+}
+
+/// How a destination is spoken to.
+#[derive(Debug, Clone)]
+pub struct Profile {
+    /// Where events are posted.
+    pub url: String,
+    /// Where an effect is asked for; `{key}` and `{document}` are replaced.
+    pub look_up_url: Option<String>,
+    /// Whether the destination keeps `Idempotency-Key` for ever.
+    pub is_idempotent: bool,
+    /// JSON pointer to the document number in an answer.
+    pub document_pointer: String,
+    /// JSON pointer to the error code in an answer.
+    pub code_pointer: String,
+    /// Value of `Authorization`.
+    pub authorization: Option<HeaderValue>,
+    /// Rules before those of HTTP itself.
+    pub rules: Vec<Rule>,
+    /// Time for a whole call.
+    pub timeout: Duration,
+    /// Calls at one time.
+    pub concurrency: usize,
+}
+
+/// An HTTP destination.
+#[derive(Debug)]
+pub struct HttpConsumer {
+    client: Client,
+    profile: Profile,
+    runtime: Handle,
+}
+
+impl HttpConsumer {
+    /// Sets up the client; calls run on `runtime`.
+    ///
+    /// # Errors
+    /// [`ConsumerError::Client`].
+    pub fn new(profile: Profile, runtime: Handle) -> Result<Self, ConsumerError> {
+        // Another room may have named the provider before: it is the same one.
+        drop(rustls::crypto::ring::default_provider().install_default());
+        let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        if let Some(value) = &profile.authorization {
+            let mut value = value.clone();
+            value.set_sensitive(true);
+            headers.insert(AUTHORIZATION, value);
+        }
+        let client = Client::builder()
+            .default_headers(headers)
+            .timeout(profile.timeout)
+            // A redirect would repeat a POST elsewhere.
+            .redirect(reqwest::redirect::Policy::none())
+            .build()
+            .map_err(|source| ConsumerError::Client { url: profile.url.clone(), source })?;
+        Ok(Self { client, profile, runtime })
+    }
+}
+
+impl Consumer for HttpConsumer {
+    fn capability(&self) -> Capability {
+        match (&self.profile.look_up_url, self.profile.is_idempotent) {
+            (Some(_), _) => Capability::LookUp,
+            (None, true) => Capability::OwnKey,
+            (None, false) => Capability::Neither,
+        }
+    }
+
+    fn is_ordered(&self) -> bool {
+        false
+    }
+
+    fn batch_max(&self) -> usize {
+        self.profile.concurrency
+    }
+
+    fn apply(&mut self, batch: &[Delivery]) -> Vec<Outcome> {
+        let calls = stream::iter(batch).map(|d| post(&self.client, &self.profile, d));
+        self.runtime.block_on(calls.buffered(self.profile.concurrency.max(1)).collect())
+    }
+
+    fn look_up(&mut self, delivery: &Delivery) -> LookUp {
+        self.runtime.block_on(ask(&self.client, &self.profile, delivery))
+    }
+}
+
+async fn post(client: &Client, profile: &Profile, delivery: &Delivery) -> Outcome {
+    let request = client
+        .post(&profile.url)
+        .header("Idempotency-Key", &delivery.key)
+        .header("traceparent", traceparent(&delivery.event, delivery.id))
+        .body(event_json(delivery));
+    match request.send().await {
+        Ok(response) => {
+            let status = response.status();
+            let after_ms = retry_after(response.headers());
+            match read(response).await {
+                Ok(body) => judge(profile, status, after_ms, &body),
+                // The status is known, the document number is not: only a refusal is sure.
+                Err(error) => Outcome::Unknown { reason: chain(&error), was_answered: false },
+            }
+        }
+        // Without a connection nothing left this machine.
+        Err(error) if error.is_connect() || error.is_builder() => {
+            Outcome::Retry { class: FaultClass::Outage, after_ms: None, reason: chain(&error) }
+        }
+        Err(error) => Outcome::Unknown { reason: chain(&error), was_answered: false },
+    }
+}
+
+async fn read(mut response: reqwest::Response) -> Result<Vec<u8>, reqwest::Error> {
+    let mut body = Vec::new();
+    while let Some(part) = response.chunk().await? {
+        body.extend_from_slice(&part);
+        if body.len() >= ANSWER_BYTES_MAX {
+            body.truncate(ANSWER_BYTES_MAX);
+            break;
+        }
+    }
+    Ok(body)
+}
+
+/// What an answer means for the event; pure.
+fn judge(profile: &Profile, status: StatusCode, after_ms: Option<u64>, body: &[u8]) -> Outcome {
+    let text = String::from_utf8_lossy(body);
+    let json: Option<Value> = serde_json::from_slice(body).ok();
+    let at = |pointer: &str| number(json.as_ref(), pointer);
+    let reason = || format!("{status}: {}", text.chars().take(REASON_CHARS_MAX).collect::<String>());
+    let fits = |rule: &&Rule| {
+        rule.status.is_none_or(|s| s == status.as_u16()) && rule.body.as_ref().is_none_or(|b| b.is_match(&text))
+    };
+    let meaning = profile.rules.iter().find(fits).map(|rule| rule.meaning).or_else(|| by_status(status));
+    match meaning {
+        None if status.is_success() => Outcome::Applied(at(&profile.document_pointer)),
+        // 5xx and what HTTP does not define: the effect may be there.
+        None => Outcome::Unknown { reason: reason(), was_answered: true },
+        Some(Meaning::Already) => Outcome::AlreadyApplied(at(&profile.document_pointer)),
+        Some(Meaning::Decide) => Outcome::NeedsDecision { reason: reason() },
+        Some(Meaning::Fault(class)) => Outcome::Retry { class, after_ms, reason: reason() },
+        Some(Meaning::Reject) => {
+            let code = at(&profile.code_pointer);
+            let code = if code.is_empty() { format!("HTTP_{}", status.as_u16()) } else { code };
+            Outcome::Rejected { code, reason: reason() }
+        }
+    }
+}
+
+/// RFC 9110 and RFC 6585: which refusals leave no effect.
+fn by_status(status: StatusCode) -> Option<Meaning> {
+    match status.as_u16() {
+        401 | 403 | 407 => Some(Meaning::Fault(FaultClass::Auth)),
+        429 => Some(Meaning::Fault(FaultClass::Limit)),
+        503 => Some(Meaning::Fault(FaultClass::Outage)),
+        // A conflict may be an effect that is there, or one still in the making: asked for, unless the profile knows better.
+        409 => None,
+        // A wrong address is the destination's fault, and parking every event for it would bury the cause.
+        300..=399 | 404 | 405 | 410 => Some(Meaning::Fault(FaultClass::Outage)),
+        400..=499 => Some(Meaning::Reject),
+        _ => None,
+    }
+}
+
+async fn ask(client: &Client, profile: &Profile, delivery: &Delivery) -> LookUp {
+    let Some(template) = &profile.look_up_url else {
+        return LookUp::NoAnswer { class: FaultClass::Outage, reason: "no look-up URL is configured".to_owned() };
+    };
+    let document = docksync_proto::identity::document_key(&delivery.event);
+    let url = template.replace("{key}", &escape(&delivery.key)).replace("{document}", &escape(document));
+    let request = client.get(url).header("traceparent", traceparent(&delivery.event, delivery.id));
+    let no_answer = |class, reason| LookUp::NoAnswer { class, reason };
+    match request.send().await {
+        Ok(response) => match response.status() {
+            StatusCode::NOT_FOUND => LookUp::Absent,
+            status if status.is_success() => match read(response).await {
+                Ok(body) => found(profile, &body),
+                Err(error) => no_answer(FaultClass::Outage, chain(&error)),
+            },
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+                no_answer(FaultClass::Auth, "the look-up is not allowed".to_owned())
+            }
+            StatusCode::TOO_MANY_REQUESTS => no_answer(FaultClass::Limit, "the look-up is limited".to_owned()),
+            status => no_answer(FaultClass::Outage, format!("the look-up was answered by {status}")),
+        },
+        Err(error) => no_answer(FaultClass::Outage, chain(&error)),
+    }
+}
+
+/// An empty list or null is the answer of a search that found nothing.
+fn found(profile: &Profile, body: &[u8]) -> LookUp {
+    match serde_json::from_slice::<Value>(body) {
+        Ok(Value::Null) => LookUp::Absent,
+        Ok(Value::Array(list)) if list.is_empty() => LookUp::Absent,
+        Ok(Value::Array(list)) => LookUp::Found(number(list.first(), &profile.document_pointer)),
+        Ok(json) => LookUp::Found(number(Some(&json), &profile.document_pointer)),
+        Err(error) => {
+            LookUp::NoAnswer { class: FaultClass::Outage, reason: format!("the look-up is no JSON: {error}") }
+        }
+    }
+}
+
+fn number(json: Option<&Value>, pointer: &str) -> String {
+    // An empty pointer would name the whole answer.
+    let value = json.filter(|_| !pointer.is_empty()).and_then(|j| j.pointer(pointer));
+    value.map(plain).unwrap_or_default()
+}
+
+fn plain(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+/// Seconds of `Retry-After`; its date form is rare and falls back to our own schedule.
+fn retry_after(headers: &HeaderMap) -> Option<u64> {
+    let secs: u64 = headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
+    secs.checked_mul(1000)
+}
+
+fn escape(text: &str) -> String {
+    text.bytes().fold(String::with_capacity(text.len()), |mut out, b| {
+        if b.is_ascii_alphanumeric() || b"-._~".contains(&b) {
+            out.push(char::from(b));
+        } else {
+            out.push_str(&format!("%{b:02X}"));
+        }
+        out
+    })
+}
+
+fn chain(error: &reqwest::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(inner) = source {
+        text.push_str(": ");
+        text.push_str(&inner.to_string());
+        source = inner.source();
+    }
+    text
+}

@@ -1,0 +1,221 @@
+//! SQL staging and HTTP destinations against real ones: a database file, and a server that commits and then does not answer.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
+
+use axum::{
+    Router,
+    extract::{Path, State},
+    http::{HeaderMap, StatusCode},
+    routing::{get, post},
+};
+use tokio::{runtime::Runtime, sync::Notify};
+
+use super::{
+    http::{HttpConsumer, Meaning, Profile, Rule},
+    sql::SqlConsumer,
+    *,
+};
+use crate::{
+    deliver::{
+        board::Board,
+        deliverer::{Deliverer, Step},
+    },
+    ledger::{
+        Reads as _, Store,
+        conformance::{Stream, receipt},
+        sqlite::SqliteStore,
+    },
+};
+
+fn ledger(dir: &std::path::Path, events: usize) -> SqliteStore {
+    let mut store = SqliteStore::open(&dir.join("ledger.sqlite"), Arc::new(|| 1)).unwrap();
+    let mut stream = Stream::new("DC01", 1);
+    let all: Vec<Event> =
+        (0..events).map(|n| receipt("DC01", &format!("R-{n}"), &format!("SKU-{}", n % 100), 1)).collect();
+    let appends: Vec<_> = all.chunks(500).map(|part| stream.batch(part)).collect();
+    store.commit(&appends, &[]).unwrap();
+    store
+}
+
+/// Steps until nothing is left to do, on a clock that jumps to the next try.
+fn settle<C: Consumer>(deliverer: &mut Deliverer<SqliteStore, C>) {
+    let mut now_ms = 0;
+    for _ in 0..10_000 {
+        match deliverer.step(now_ms).unwrap() {
+            Step::Worked => now_ms += 1,
+            Step::Idle { until_ms: Some(until) } => now_ms = until,
+            Step::Idle { until_ms: None } => return,
+        }
+    }
+    panic!("the deliveries never came to rest");
+}
+
+#[test]
+fn staging_holds_each_event_once_and_its_speed_is_printed() {
+    const EVENTS: usize = 30_000;
+    let dir = tempfile::tempdir().unwrap();
+    let staging = dir.path().join("staging.sqlite");
+    let store = ledger(dir.path(), EVENTS);
+    let board = Board::new(["staging".to_owned()]);
+    let consumer = SqlConsumer::open(&staging).unwrap();
+    let mut deliverer = Deliverer::open("staging", store, consumer, board.clone(), 1).unwrap();
+
+    let start = Instant::now();
+    settle(&mut deliverer);
+    let took = start.elapsed();
+
+    println!("staging: {EVENTS} events in {took:?}, {:.0}/s", EVENTS as f64 / took.as_secs_f64());
+    let conn = rusqlite::Connection::open(&staging).unwrap();
+    let one = |text: &str| conn.query_row(text, [], |r| r.get::<_, i64>(0)).unwrap();
+    assert_eq!(one("SELECT count(*) FROM docksync_event"), 30_000);
+    assert_eq!(one("SELECT sum(quantity_micros) FROM docksync_stock"), 30_000_000_000);
+    assert_eq!(one("SELECT site_seq FROM docksync_cursor"), 30_000);
+    assert_eq!(one("SELECT json ->> 'site_seq' = 1 FROM docksync_event WHERE site_seq = 1"), 1);
+    assert_eq!(board.applied(&docksync_proto::site::SiteId::new("DC01").unwrap(), 1), Some(30_000));
+}
+
+#[test]
+fn a_second_delivery_to_staging_has_no_effect() {
+    let dir = tempfile::tempdir().unwrap();
+    let staging = dir.path().join("staging.sqlite");
+    for name in ["a", "b"] {
+        let store = if name == "a" {
+            ledger(dir.path(), 5)
+        } else {
+            SqliteStore::open(&dir.path().join("ledger.sqlite"), Arc::new(|| 1)).unwrap()
+        };
+        let mut deliverer =
+            Deliverer::open(name, store, SqlConsumer::open(&staging).unwrap(), Board::default(), 1).unwrap();
+        settle(&mut deliverer);
+    }
+
+    let conn = rusqlite::Connection::open(&staging).unwrap();
+    let sum: i64 = conn.query_row("SELECT sum(quantity_micros) FROM docksync_stock", [], |r| r.get(0)).unwrap();
+    assert_eq!(sum, 5_000_000);
+}
+
+#[derive(Default)]
+struct Erp {
+    documents: Mutex<BTreeMap<String, Vec<String>>>,
+    script: Mutex<VecDeque<&'static str>>,
+    never: Notify,
+}
+
+async fn take(State(erp): State<Arc<Erp>>, headers: HeaderMap) -> (StatusCode, HeaderMap, String) {
+    let key = headers["Idempotency-Key"].to_str().unwrap().to_owned();
+    assert!(headers.contains_key("traceparent"));
+    let turn = erp.script.lock().unwrap().pop_front().unwrap_or("take");
+    let commit = || erp.documents.lock().unwrap().entry(key.clone()).or_default().push("x".to_owned());
+    let answer = |status: u16, body: &str| (StatusCode::from_u16(status).unwrap(), HeaderMap::new(), body.to_owned());
+    match turn {
+        "commit, no answer" => {
+            commit();
+            erp.never.notified().await;
+            answer(200, "")
+        }
+        "no answer" => {
+            erp.never.notified().await;
+            answer(200, "")
+        }
+        "limit" => {
+            let mut headers = HeaderMap::new();
+            headers.insert("Retry-After", "7".parse().unwrap());
+            (StatusCode::TOO_MANY_REQUESTS, headers, String::new())
+        }
+        "closed" => answer(422, "the period is closed"),
+        "reject" => answer(422, r#"{"code":"E021","message":"item not found"}"#),
+        _ => {
+            commit();
+            answer(201, &format!(r#"{{"id":"DOC-{}"}}"#, &key[..4]))
+        }
+    }
+}
+
+async fn find(State(erp): State<Arc<Erp>>, Path(key): Path<String>) -> (StatusCode, String) {
+    if erp.documents.lock().unwrap().contains_key(&key) {
+        (StatusCode::OK, r#"{"id":"FOUND"}"#.to_owned())
+    } else {
+        (StatusCode::NOT_FOUND, String::new())
+    }
+}
+
+fn serve(runtime: &Runtime, erp: Arc<Erp>) -> String {
+    let app = Router::new().route("/events", post(take)).route("/events/{key}", get(find)).with_state(erp);
+    let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
+    let address = listener.local_addr().unwrap();
+    runtime.spawn(async move { axum::serve(listener, app).await });
+    format!("http://{address}/events")
+}
+
+fn profile(url: &str) -> Profile {
+    Profile {
+        url: url.to_owned(),
+        look_up_url: Some(format!("{url}/{{key}}")),
+        is_idempotent: false,
+        document_pointer: "/id".to_owned(),
+        code_pointer: "/code".to_owned(),
+        authorization: None,
+        rules: vec![Rule {
+            status: Some(422),
+            body: Some(regex::Regex::new("period is closed").unwrap()),
+            meaning: Meaning::Fault(FaultClass::ClosedPeriod),
+        }],
+        timeout: Duration::from_millis(300),
+        concurrency: 4,
+    }
+}
+
+#[test]
+fn a_destination_that_commits_and_does_not_answer_gets_each_event_once() {
+    let runtime = Runtime::new().unwrap();
+    let script = ["commit, no answer", "limit", "no answer", "closed", "reject", "take", "commit, no answer"];
+    let erp = Arc::new(Erp { script: Mutex::new(script.into()), ..Erp::default() });
+    let url = serve(&runtime, Arc::clone(&erp));
+    let dir = tempfile::tempdir().unwrap();
+    let store = ledger(dir.path(), 12);
+    let consumer = HttpConsumer::new(profile(&url), runtime.handle().clone()).unwrap();
+    let mut deliverer = Deliverer::open("erp", store, consumer, Board::new(["erp".to_owned()]), 1).unwrap();
+
+    settle(&mut deliverer);
+    drop(deliverer);
+
+    let store = SqliteStore::open(&dir.path().join("ledger.sqlite"), Arc::new(|| 1)).unwrap();
+    let parked = Store::reads(&store).parked(10).unwrap();
+    let documents = erp.documents.lock().unwrap();
+    assert_eq!(parked.iter().map(|p| p.code.as_str()).collect::<Vec<_>>(), ["E021"]);
+    assert!(parked[0].reason.contains("item not found"), "{}", parked[0].reason);
+    assert_eq!(documents.len(), 11);
+    assert!(documents.values().all(|made| made.len() == 1), "{documents:?}");
+    assert_eq!(Store::reads(&store).cursors().unwrap()[0].seq, 12);
+    runtime.shutdown_background();
+}
+
+#[test]
+fn a_destination_that_is_not_there_is_an_outage_and_no_attempt() {
+    let runtime = Runtime::new().unwrap();
+    // A port that was free a moment ago, and that nobody listens on.
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let store = ledger(dir.path(), 1);
+    let consumer = HttpConsumer::new(profile(&format!("http://{free}/events")), runtime.handle().clone()).unwrap();
+    let board = Board::new(["erp".to_owned()]);
+    let mut deliverer = Deliverer::open("erp", store, consumer, board.clone(), 1).unwrap();
+
+    let mut now_ms = 0;
+    for _ in 0..12 {
+        if let Step::Idle { until_ms: Some(until) } = deliverer.step(now_ms).unwrap() {
+            now_ms = until;
+        }
+    }
+
+    let incidents = board.incidents();
+    assert_eq!(incidents["erp"].class, FaultClass::Outage);
+    assert!(incidents["erp"].failures >= 5, "{incidents:?}");
+    drop(deliverer);
+    let store = SqliteStore::open(&dir.path().join("ledger.sqlite"), Arc::new(|| 1)).unwrap();
+    assert!(Store::reads(&store).parked(10).unwrap().is_empty());
+}

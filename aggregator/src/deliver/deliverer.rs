@@ -1,0 +1,416 @@
+//! One consumer's deliveries of all sites: reads, asks the machines, writes down, calls. No threads, no waiting.
+
+use std::collections::{BTreeMap, HashMap};
+
+use docksync_proto::site::SiteId;
+
+use super::{
+    DeliverError,
+    board::Board,
+    load::{self, LoadError},
+    machine::{Effect, Machine},
+    pause::Pause,
+};
+use crate::{
+    consumers::{Consumer, Delivery, FaultClass, LookUp, Outcome},
+    ledger::{
+        Change, CursorRow, DeliveryRow, LedgerError, Loc, OpKind, OpRow, Reads, Store, audit::Entry,
+        reads::SqliteReader, sqlite::SqliteStore, writer::LedgerHandle,
+    },
+};
+
+/// Batches read at a time.
+const BATCHES_PER_READ: usize = 16;
+
+/// The ledger as deliveries see it.
+pub trait Books {
+    /// Its reads.
+    type Reads: Reads;
+    /// Reads that see every change made here.
+    fn reads(&self) -> &Self::Reads;
+    /// Writes; durable on return.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    fn change(&mut self, changes: Vec<Change>) -> Result<(), LedgerError>;
+}
+
+impl Books for SqliteStore {
+    type Reads = SqliteReader;
+    fn reads(&self) -> &SqliteReader {
+        Store::reads(self)
+    }
+    fn change(&mut self, changes: Vec<Change>) -> Result<(), LedgerError> {
+        Store::change(self, &changes)
+    }
+}
+
+/// A connection for reads, and the way to the writer.
+#[derive(Debug)]
+pub struct LiveBooks {
+    reader: SqliteReader,
+    writer: LedgerHandle,
+}
+
+impl LiveBooks {
+    /// Opens a reader beside the running writer.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub fn open(writer: LedgerHandle) -> Result<Self, LedgerError> {
+        Ok(Self { reader: SqliteReader::open(writer.path())?, writer })
+    }
+}
+
+impl Books for LiveBooks {
+    type Reads = SqliteReader;
+    fn reads(&self) -> &SqliteReader {
+        &self.reader
+    }
+    fn change(&mut self, changes: Vec<Change>) -> Result<(), LedgerError> {
+        self.writer.change_blocking(changes)
+    }
+}
+
+/// What a step did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// Something; there may be more.
+    Worked,
+    /// Nothing before this time (milliseconds since 1970), or before the ledger has more.
+    Idle {
+        /// When the next try is due.
+        until_ms: Option<i64>,
+    },
+}
+
+struct SiteLane {
+    machine: Machine,
+    read_through: i64,
+    cursor: Loc,
+}
+
+/// Deliveries of one consumer.
+pub struct Deliverer<B, C> {
+    name: String,
+    books: B,
+    consumer: C,
+    board: Board,
+    pause: Pause,
+    asks_first: bool,
+    sites: BTreeMap<SiteId, SiteLane>,
+    cache: HashMap<Loc, Delivery>,
+}
+
+impl<B: Books, C: Consumer> Deliverer<B, C> {
+    /// Takes up where the last run stopped.
+    ///
+    /// # Errors
+    /// [`DeliverError`].
+    pub fn open(name: &str, books: B, consumer: C, board: Board, seed: u64) -> Result<Self, DeliverError> {
+        let mut deliverer = Self {
+            name: name.to_owned(),
+            asks_first: false,
+            books,
+            consumer,
+            board,
+            pause: Pause::new(seed),
+            sites: BTreeMap::new(),
+            cache: HashMap::new(),
+        };
+        let recovering = deliverer.books.reads().is_recovering();
+        deliverer.asks_first = recovering.map_err(|e| deliverer.ledger(e))?;
+        Ok(deliverer)
+    }
+
+    /// Does the next piece of work.
+    ///
+    /// # Errors
+    /// [`DeliverError`]; what was under way is taken up by [`Deliverer::open`].
+    pub fn step(&mut self, now_ms: i64) -> Result<Step, DeliverError> {
+        let mut worked = self.read_more()?;
+        // After reading: at a start, what is parked is known only then.
+        worked |= self.answer_operators()?;
+        if let Some(until) = self.pause.paused_until(now_ms) {
+            return Ok(Step::Idle { until_ms: Some(until) });
+        }
+        worked |= self.ask(now_ms)?;
+        if let Some(until) = self.pause.paused_until(now_ms) {
+            return Ok(Step::Idle { until_ms: Some(until) });
+        }
+        worked |= self.send(now_ms)?;
+        if worked { Ok(Step::Worked) } else { Ok(Step::Idle { until_ms: None }) }
+    }
+
+    /// Answers operators and calls no destination: for a command beside a service that does not run.
+    ///
+    /// # Errors
+    /// [`DeliverError`].
+    pub fn answer_only(&mut self) -> Result<(), DeliverError> {
+        self.read_more()?;
+        self.answer_operators().map(drop)
+    }
+
+    fn ledger(&self, source: LedgerError) -> DeliverError {
+        DeliverError::Ledger { consumer: self.name.clone(), source }
+    }
+
+    fn loading(&self, error: LoadError) -> DeliverError {
+        let consumer = self.name.clone();
+        match error {
+            LoadError::Ledger(source) => DeliverError::Ledger { consumer, source },
+            LoadError::Stored(batch_no, source) => DeliverError::Stored { consumer, batch_no, source },
+        }
+    }
+
+    /// Takes the sites that are new to this consumer.
+    fn meet_sites(&mut self) -> Result<Vec<Change>, DeliverError> {
+        let known = self.books.reads().sites().map_err(|e| self.ledger(e))?;
+        if known.len() == self.sites.len() {
+            return Ok(Vec::new());
+        }
+        let cursors = self.books.reads().cursors().map_err(|e| self.ledger(e))?;
+        let mut changes = Vec::new();
+        for site in known.into_iter().map(|f| f.site) {
+            if self.sites.contains_key(&site) {
+                continue;
+            }
+            let row = cursors.iter().find(|c| c.consumer == self.name && c.site == site);
+            let cursor = row.map_or(Loc::default(), |c| c.loc);
+            match row {
+                Some(row) => self.board.moved(&self.name, &site, row.epoch, row.seq),
+                // From now on decisions on events that were not admitted are told to this consumer.
+                None => changes.push(Change::Cursor(CursorRow {
+                    consumer: self.name.clone(),
+                    site: site.clone(),
+                    loc: cursor,
+                    epoch: 0,
+                    seq: 0,
+                })),
+            }
+            let mut machine = Machine::new(self.consumer.capability(), self.consumer.is_ordered(), self.asks_first);
+            let rows = self.books.reads().deliveries(&self.name, &site).map_err(|e| self.ledger(e))?;
+            let effects = machine.restore(&rows, cursor);
+            changes.extend(effects.into_iter().map(|e| self.change_of(&site, e)));
+            // The batch that holds the cursor may have more behind it.
+            let read_through = cursor.batch_no() - 1;
+            self.sites.insert(site, SiteLane { machine, read_through, cursor });
+        }
+        Ok(changes)
+    }
+
+    fn read_more(&mut self) -> Result<bool, DeliverError> {
+        let mut changes = self.meet_sites()?;
+        let mut worked = false;
+        let names: Vec<SiteId> = self.sites.keys().cloned().collect();
+        for site in names {
+            let Some(lane) = self.sites.get_mut(&site).filter(|l| l.machine.wants_more()) else { continue };
+            let batches = self.books.reads().read_batches(&site, lane.read_through, BATCHES_PER_READ);
+            let batches = batches.map_err(|e| self.ledger(e))?;
+            let mut effects = Vec::new();
+            for batch in &batches {
+                let read = load::read_batch(self.books.reads(), batch).map_err(|e| self.loading(e))?;
+                let Some(lane) = self.sites.get_mut(&site) else { continue };
+                lane.read_through = batch.batch_no;
+                for (loaded, delivery) in read.into_iter().filter(|(l, _)| l.loc > lane.cursor) {
+                    effects.extend(lane.machine.load(loaded));
+                    self.cache.extend(delivery.map(|d| (loaded.loc, d)));
+                }
+                worked = true;
+            }
+            if let Some(lane) = self.sites.get_mut(&site).filter(|_| !batches.is_empty()) {
+                effects.extend(lane.machine.advance());
+            }
+            changes.extend(effects.into_iter().map(|e| self.change_of(&site, e)));
+        }
+        self.write(changes)?;
+        Ok(worked)
+    }
+
+    /// Settles unknown outcomes by asking.
+    fn ask(&mut self, now_ms: i64) -> Result<bool, DeliverError> {
+        let max = if self.pause.is_trial() { 1 } else { self.consumer.batch_max() };
+        let mut questions = Vec::new();
+        for (site, lane) in &self.sites {
+            let room = max - questions.len().min(max);
+            questions.extend(lane.machine.questions(room).into_iter().map(|loc| (site.clone(), loc)));
+        }
+        let mut changes = Vec::new();
+        let worked = !questions.is_empty();
+        for (site, loc) in questions {
+            let delivery = self.delivery(loc)?;
+            let answer = self.consumer.look_up(&delivery);
+            if let LookUp::NoAnswer { class, reason } = &answer {
+                self.pause_for(*class, None, reason, now_ms);
+                break;
+            }
+            self.resume();
+            changes.extend(self.on(&site, |m| m.looked_up(loc, &answer)));
+        }
+        self.finish(changes)?;
+        Ok(worked)
+    }
+
+    fn send(&mut self, now_ms: i64) -> Result<bool, DeliverError> {
+        let max = if self.pause.is_trial() { 1 } else { self.consumer.batch_max().max(1) };
+        let mut offered: Vec<(SiteId, Vec<Loc>)> = Vec::new();
+        let mut left = max;
+        for (site, lane) in &self.sites {
+            let locs = lane.machine.offer(left);
+            left -= locs.len();
+            if !locs.is_empty() {
+                offered.push((site.clone(), locs));
+            }
+        }
+        if offered.is_empty() {
+            return Ok(false);
+        }
+        let mut before = Vec::new();
+        let mut batch = Vec::with_capacity(max - left);
+        for (site, locs) in &offered {
+            before.extend(self.on(site, |m| m.sending(locs)));
+            for loc in locs {
+                batch.push(self.delivery(*loc)?);
+            }
+        }
+        self.write(before)?;
+        let outcomes = self.consumer.apply(&batch);
+        if outcomes.len() != batch.len() {
+            let (found, expected) = (outcomes.len(), batch.len());
+            return Err(DeliverError::Outcomes { consumer: self.name.clone(), found, expected });
+        }
+        self.heed(&outcomes, now_ms);
+        let mut after = Vec::new();
+        for (delivery, outcome) in batch.iter().zip(&outcomes) {
+            after.extend(self.on(&delivery.site, |m| m.outcome(delivery.loc, outcome)));
+            match outcome {
+                Outcome::Applied(_) | Outcome::AlreadyApplied(_) => {}
+                Outcome::NeedsDecision { .. }
+                | Outcome::Rejected { .. }
+                | Outcome::Retry { .. }
+                | Outcome::Unknown { .. } => drop(self.cache.insert(delivery.loc, delivery.clone())),
+            }
+        }
+        self.finish(after)?;
+        Ok(true)
+    }
+
+    /// Pauses for a fault of the destination; any judged event without one ends the incident.
+    fn heed(&mut self, outcomes: &[Outcome], now_ms: i64) {
+        let fault = outcomes.iter().find_map(|outcome| match outcome {
+            Outcome::Retry { class, after_ms, reason } => Some((*class, *after_ms, reason)),
+            Outcome::Unknown { reason, .. } => Some((FaultClass::Outage, None, reason)),
+            Outcome::Applied(_)
+            | Outcome::AlreadyApplied(_)
+            | Outcome::NeedsDecision { .. }
+            | Outcome::Rejected { .. } => None,
+        });
+        match fault {
+            Some((class, after_ms, reason)) => self.pause_for(class, after_ms, reason, now_ms),
+            None => self.resume(),
+        }
+    }
+
+    fn pause_for(&mut self, class: FaultClass, after_ms: Option<u64>, reason: &str, now_ms: i64) {
+        if self.pause.fault(class, after_ms, reason, now_ms) {
+            tracing::warn!(consumer = self.name, class = class.as_str(), error = reason, "destination paused");
+        }
+        self.board.paused(&self.name, self.pause.incident());
+    }
+
+    fn resume(&mut self) {
+        if let Some(incident) = self.pause.clear() {
+            tracing::info!(consumer = self.name, failures = incident.failures, "destination resumed");
+            self.board.paused(&self.name, None);
+        }
+    }
+
+    fn answer_operators(&mut self) -> Result<bool, DeliverError> {
+        let ops = self.books.reads().ops_waiting(&self.name).map_err(|e| self.ledger(e))?;
+        let worked = !ops.is_empty();
+        let mut changes = Vec::new();
+        for op in ops {
+            changes.extend(self.answer(&op));
+        }
+        self.finish(changes)?;
+        Ok(worked)
+    }
+
+    fn answer(&mut self, op: &OpRow) -> Vec<Change> {
+        // The decision may have changed what is to be sent.
+        self.cache.remove(&op.loc);
+        let site = self.sites.iter_mut().find_map(|(site, lane)| {
+            let effects = match op.kind {
+                OpKind::Retry => lane.machine.retry(op.loc),
+                OpKind::Skip => lane.machine.skip(op.loc),
+            };
+            effects.map(|e| (site.clone(), e))
+        });
+        let (done, result) = match &site {
+            Some(_) => (true, "done"),
+            None => (false, "not parked here"),
+        };
+        let mut changes = vec![Change::Answer { op_id: op.op_id, done, result: result.to_owned() }];
+        if let Some((site, effects)) = site {
+            changes.extend(effects.into_iter().map(|e| self.change_of(&site, e)));
+            changes.push(Change::Audit(Entry {
+                who: op.requested_by.clone(),
+                act: op.kind.as_str().to_owned(),
+                subject: format!("{} {} {}", self.name, site, op.loc),
+                detail: op.reason.clone(),
+            }));
+        }
+        changes
+    }
+
+    fn on(&mut self, site: &SiteId, act: impl FnOnce(&mut Machine) -> Vec<Effect>) -> Vec<Change> {
+        let effects = self.sites.get_mut(site).map(|lane| act(&mut lane.machine)).unwrap_or_default();
+        effects.into_iter().map(|e| self.change_of(site, e)).collect()
+    }
+
+    /// Writes what answers brought, with the cursors that they allow.
+    fn finish(&mut self, mut changes: Vec<Change>) -> Result<(), DeliverError> {
+        let names: Vec<SiteId> = self.sites.keys().cloned().collect();
+        for site in names {
+            changes.extend(self.on(&site, Machine::advance));
+        }
+        self.write(changes)
+    }
+
+    fn write(&mut self, changes: Vec<Change>) -> Result<(), DeliverError> {
+        if changes.is_empty() {
+            return Ok(());
+        }
+        let moved: Vec<CursorRow> =
+            changes.iter().filter_map(|c| if let Change::Cursor(row) = c { Some(row.clone()) } else { None }).collect();
+        self.books.change(changes).map_err(|e| self.ledger(e))?;
+        for row in moved {
+            if let Some(lane) = self.sites.get_mut(&row.site) {
+                lane.cursor = lane.cursor.max(row.loc);
+            }
+            self.board.moved(&self.name, &row.site, row.epoch, row.seq);
+        }
+        Ok(())
+    }
+
+    /// The event from memory, or from the ledger again.
+    fn delivery(&mut self, loc: Loc) -> Result<Delivery, DeliverError> {
+        if let Some(delivery) = self.cache.remove(&loc) {
+            return Ok(delivery);
+        }
+        let read = load::read_one(self.books.reads(), loc).map_err(|e| self.loading(e))?;
+        read.ok_or_else(|| self.ledger(LedgerError::Absent { what: "event to deliver", at: loc.0 }))
+    }
+
+    fn change_of(&self, site: &SiteId, effect: Effect) -> Change {
+        let (consumer, site) = (self.name.clone(), site.clone());
+        match effect {
+            Effect::Put { loc, lane, stage, attempts, code, reason } => {
+                Change::Delivery(DeliveryRow { consumer, site, loc, lane, stage, attempts, code, reason, at_ms: 0 })
+            }
+            Effect::Forget(loc) => Change::Forget { consumer, site, loc },
+            Effect::Document(loc, document) => Change::Document { consumer, loc, document },
+            Effect::Cursor { loc, epoch, seq } => Change::Cursor(CursorRow { consumer, site, loc, epoch, seq }),
+        }
+    }
+}

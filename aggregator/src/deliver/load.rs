@@ -1,0 +1,105 @@
+//! From stored batches to what the machine and the consumer need of each event.
+
+use docksync_proto::{
+    codec::{self, CodecError, Decoded},
+    identity::{document_key, hex},
+};
+
+use super::machine::{Fate, Loaded};
+use crate::{
+    consumers::Delivery,
+    ledger::{LedgerError, Loc, Reads, RefusalState, Standing, StoredBatch, effect::effect, terms::term_hash},
+};
+
+/// Why a batch could not be read for delivery.
+#[derive(Debug)]
+pub(super) enum LoadError {
+    /// The ledger.
+    Ledger(LedgerError),
+    /// The bytes of a batch.
+    Stored(i64, CodecError),
+}
+
+impl From<LedgerError> for LoadError {
+    fn from(error: LedgerError) -> Self {
+        Self::Ledger(error)
+    }
+}
+
+/// Reads every event of a batch; deliveries only of those that may be sent.
+pub(super) fn read_batch(
+    reads: &impl Reads,
+    batch: &StoredBatch,
+) -> Result<Vec<(Loaded, Option<Delivery>)>, LoadError> {
+    let mut all = Vec::with_capacity(batch.standings.len());
+    for (index, decoded) in decode(batch)?.into_iter().enumerate() {
+        let loc = Loc::new(batch.batch_no, index);
+        let loaded = Loaded {
+            loc,
+            epoch: batch.head.epoch,
+            seq: batch.head.first + index as u64,
+            lane: term_hash(document_key(&decoded.event)),
+            fate: fate(batch, index),
+        };
+        let delivery = match loaded.fate {
+            Fate::Deliver => Some(delivery(reads, batch, loaded, decoded)?),
+            Fate::Nothing | Fate::Refused => None,
+        };
+        all.push((loaded, delivery));
+    }
+    Ok(all)
+}
+
+/// Reads one event for delivery.
+pub(super) fn read_one(reads: &impl Reads, loc: Loc) -> Result<Option<Delivery>, LoadError> {
+    let Some(batch) = reads.batch(loc.batch_no())? else { return Ok(None) };
+    let Some(decoded) = decode(&batch)?.into_iter().nth(loc.index()) else { return Ok(None) };
+    let seq = batch.head.first + loc.index() as u64;
+    let loaded = Loaded { loc, epoch: batch.head.epoch, seq, lane: 0, fate: Fate::Deliver };
+    delivery(reads, &batch, loaded, decoded).map(Some)
+}
+
+fn decode(batch: &StoredBatch) -> Result<Vec<Decoded>, LoadError> {
+    codec::decode_batch(&batch.columns).map_err(|source| LoadError::Stored(batch.batch_no, source))
+}
+
+fn fate(batch: &StoredBatch, index: usize) -> Fate {
+    match batch.standings.get(index).and_then(|b| Standing::from_byte(*b)) {
+        Some(Standing::New | Standing::Correction) => Fate::Deliver,
+        Some(Standing::Duplicate | Standing::Test) | None => Fate::Nothing,
+        Some(Standing::Parked | Standing::Revised) => {
+            let state = batch.refusals.iter().find(|(at, _)| *at == index).map(|(_, state)| *state);
+            match state {
+                Some(RefusalState::Open) | None => Fate::Refused,
+                Some(RefusalState::Readmitted) => Fate::Deliver,
+                Some(RefusalState::Skipped | RefusalState::Superseded) => Fate::Nothing,
+            }
+        }
+    }
+}
+
+fn delivery(reads: &impl Reads, batch: &StoredBatch, loaded: Loaded, decoded: Decoded) -> Result<Delivery, LoadError> {
+    let prior = batch.priors.iter().find(|(at, _)| *at == loaded.loc.index()).map(|(_, prior)| *prior);
+    let (key, stock) = match prior {
+        None => (decoded.id.to_string(), effect(&decoded.event, None)),
+        Some(prior) => {
+            let (earlier, standing) = earlier(reads, prior)?;
+            let key = format!("{}.{}", decoded.id, hex(&decoded.digests.content[..8]));
+            (key, effect(&decoded.event, Some((&earlier.event, standing))))
+        }
+    };
+    let Loaded { loc, epoch, seq, .. } = loaded;
+    let mut event = decoded.event;
+    if prior.is_some() && event.causation_id.is_none() {
+        event.causation_id = Some(decoded.id);
+    }
+    Ok(Delivery { site: batch.site.clone(), loc, epoch, seq, id: decoded.id, key, event, stock })
+}
+
+fn earlier(reads: &impl Reads, loc: Loc) -> Result<(Decoded, Standing), LoadError> {
+    let absent = || LoadError::Ledger(LedgerError::Absent { what: "event that was corrected", at: loc.0 });
+    let batch = reads.batch(loc.batch_no())?.ok_or_else(absent)?;
+    let standing = batch.standings.get(loc.index()).and_then(|b| Standing::from_byte(*b)).ok_or_else(absent)?;
+    let standing = if standing == Standing::Revised { Standing::Correction } else { standing };
+    Ok((decode(&batch)?.into_iter().nth(loc.index()).ok_or_else(absent)?, standing))
+}
