@@ -1,1 +1,376 @@
-//! Room in the making.
+//! Wiring: opens what is kept, binds, builds the rooms in the order of the flow, starts them, waits, stops them in that order.
+//!
+//! | room | where it fails |
+//! |---|---|
+//! | receive, deliver, operator requests (they keep the ledger) | the process ends; the service manager starts it again |
+//! | listener, broker, enrolment, pages | they end with the process; faults of single connections stay with them |
+//! | register, backups' positions | logged, tried again at the next turn |
+
+use std::{
+    collections::BTreeMap,
+    net::{SocketAddr, TcpListener},
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use anyhow::Context as _;
+use docksync_proto::{identity::Incarnation, site::SiteId};
+use futures_util::FutureExt as _;
+use jiff::Timestamp;
+use tokio::{
+    sync::mpsc,
+    task::{JoinHandle, JoinSet},
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    config::Config,
+    deliver::{self, board::Board, deliverer::Deliverer, deliverer::LiveBooks, shell::Wake},
+    ledger::{
+        Clock, Reads as _, Store as _,
+        lock::StateLock,
+        reads::SqliteReader,
+        sqlite::SqliteStore,
+        writer::{LedgerHandle, LedgerWriter},
+    },
+    pki::{
+        Pki,
+        enroll_api::{self, EnrollState},
+    },
+    receive::{
+        self, Progress, Receive, Shared, StoredLink, Views,
+        broker::{Broker, BrokerSettings},
+        listener::{Listener, ListenerLimits},
+        transport::{Outbound, Ports},
+    },
+};
+
+/// How often the register is read again: revocations of the command line take effect within it.
+const REGISTER_EVERY: Duration = Duration::from_secs(5);
+/// How long a stop may take before what is left is named and left.
+const STOP_WITHIN: Duration = Duration::from_secs(10);
+const CHANNEL: usize = 1024;
+const BROKER_KEEP_ALIVE_SECS: u16 = 30;
+const BROKER_RECEIVE_MAX: u16 = 256;
+
+type Rooms = JoinSet<(&'static str, anyhow::Result<()>)>;
+type Register = Arc<Mutex<Pki>>;
+
+/// Runs the aggregator until it is told to stop.
+///
+/// # Errors
+/// Whatever ended it, with everything behind it.
+pub fn run(config: &Config) -> anyhow::Result<()> {
+    // Where another part of the process named the provider before, it is the same one.
+    drop(rustls::crypto::ring::default_provider().install_default());
+    std::fs::create_dir_all(&config.state_dir)
+        .with_context(|| format!("cannot make {}", config.state_dir.display()))?;
+    let Some(_lock) = StateLock::take(&config.state_dir)? else {
+        anyhow::bail!("docksync-aggregator is already running on {}", config.state_dir.display());
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("aggregator").build()?;
+    let result = runtime.block_on(serve(config));
+    runtime.shutdown_timeout(STOP_WITHIN);
+    result
+}
+
+async fn serve(config: &Config) -> anyhow::Result<()> {
+    let now = Timestamp::now();
+    let pki = Pki::open_or_create(&config.state_dir.join("pki"), &config.centre.certificate_names, now)?;
+    let clock: Clock = Arc::new(|| Timestamp::now().as_millisecond());
+    let store = SqliteStore::open(&config.ledger_path(), Arc::clone(&clock))?;
+    let (ledger_id, links) = (store.reads().ledger_id()?, links_of(store.reads())?);
+    let (writer, ledger) = LedgerWriter::start(store, config.ledger.room_bytes_min)?;
+    let board = Board::new(config.consumers.iter().filter(|c| c.is_erp).map(|c| c.name.clone()));
+    let views = Views::default();
+    let stop = CancellationToken::new();
+    let mut rooms = Rooms::new();
+
+    let (inbound_in, inbound) = mpsc::channel(CHANNEL);
+    let (presence_in, presence) = mpsc::channel(CHANNEL);
+    let ports = Ports { inbound: inbound_in, presence: presence_in };
+    let (outbound, mqtt) = open_transport(config, &pki, ports, ledger_id, &stop, &mut rooms).await?;
+    let enroll = TcpListener::bind(config.centre.enroll)
+        .with_context(|| format!("cannot listen on {}", config.centre.enroll))?;
+    let page =
+        TcpListener::bind(config.centre.page).with_context(|| format!("cannot listen on {}", config.centre.page))?;
+    let addresses = Addresses { mqtt, enroll: enroll.local_addr()?, page: page.local_addr()? };
+
+    let backed_up: Arc<Mutex<BTreeMap<SiteId, (u32, u64)>>> = Arc::default();
+    let key = pki.centre_key()?;
+    let enroll_tls = pki.enroll_config()?;
+    let register: Register = Arc::new(Mutex::new(pki));
+    let shared = Shared {
+        ledger: ledger.clone(),
+        ledger_id,
+        key,
+        outbound: outbound.clone(),
+        views: views.clone(),
+        progress: progress(&board, &views, &backed_up),
+        keys_of: ask(&register, |pki, site: SiteId| pki.public_keys(&site).unwrap_or_default()),
+        enrolled_at: ask(&register, |pki, site: SiteId| {
+            pki.enrolled_at(&site).ok().flatten().map(|at| at.as_millisecond())
+        }),
+        is_approved: {
+            let asked = ask(&register, |pki, (site, nonce)| pki.is_approved(&site, nonce).unwrap_or(false));
+            Arc::new(move |site, nonce| asked((site, nonce)))
+        },
+        kept: config.state_dir.join("kept"),
+        active: std::sync::atomic::AtomicUsize::new(0),
+    };
+    let receive = Receive { shared: Arc::new(shared), inbound, presence, links };
+    let receive_stop = stop.clone();
+    rooms.spawn(async move { ("receive", receive.run(receive_stop).await.map_err(Into::into)) });
+    let host = config.broker.as_ref().map_or(&config.centre.certificate_names[0], |b| &b.host);
+    let port = config.broker.as_ref().map_or(mqtt.port(), |b| b.port);
+    let state = EnrollState::new(Arc::clone(&register), host, port, Timestamp::now);
+    let enroll_stop = stop.clone();
+    rooms.spawn(async move {
+        ("enrolment", enroll_api::serve(enroll, enroll_tls, state, enroll_stop).await.map_err(Into::into))
+    });
+    let deliveries = start_deliveries(config, &ledger, &board, &clock, &stop)?;
+    start_pages(config, page, &register, &ledger, &views, &board, &stop, &mut rooms)?;
+    let keeper = keep_register(Arc::clone(&register), outbound, ledger.clone(), backed_up, stop.clone());
+    rooms.spawn(async move { ("register", keeper.await) });
+
+    announce(&config.state_dir, &addresses)?;
+    let ended = wait(&mut rooms, &deliveries).await;
+    stop_all(stop, rooms, deliveries, ledger, writer).await;
+    ended
+}
+
+fn links_of(reader: &SqliteReader) -> anyhow::Result<BTreeMap<SiteId, StoredLink>> {
+    reader
+        .links()?
+        .into_iter()
+        .map(|row| {
+            let stored = serde_json::from_slice(&row.state)
+                .with_context(|| format!("the link of site {} is damaged", row.site))?;
+            Ok((row.site, stored))
+        })
+        .collect()
+}
+
+/// The embedded listener, or the client of an outside broker.
+async fn open_transport(
+    config: &Config,
+    pki: &Pki,
+    ports: Ports,
+    ledger_id: Incarnation,
+    stop: &CancellationToken,
+    rooms: &mut Rooms,
+) -> anyhow::Result<(Outbound, SocketAddr)> {
+    let stop = stop.clone();
+    if let Some(broker) = &config.broker {
+        let settings = BrokerSettings {
+            host: broker.host.clone(),
+            port: broker.port,
+            tls: pki.client_config()?,
+            keep_alive_secs: BROKER_KEEP_ALIVE_SECS,
+            receive_max: BROKER_RECEIVE_MAX,
+            will: receive::centre_state(ledger_id, false),
+        };
+        let (broker, outbound) = Broker::new(settings, ports);
+        rooms.spawn(broker.run(stop).map(|()| ("broker", Ok(()))));
+        return Ok((outbound, config.centre.mqtt));
+    }
+    let limits = ListenerLimits::default();
+    let (listener, outbound) =
+        Listener::bind(config.centre.mqtt, pki.server_config()?, pki.denylist(), limits, ports).await?;
+    let addr = listener.addr();
+    rooms.spawn(listener.run(stop).map(|()| ("listener", Ok(()))));
+    Ok((outbound, addr))
+}
+
+fn progress(board: &Board, views: &Views, backed_up: &Arc<Mutex<BTreeMap<SiteId, (u32, u64)>>>) -> Progress {
+    let (board, views, backed_up) = (board.clone(), views.clone(), Arc::clone(backed_up));
+    Progress {
+        applied: Arc::new(move |site| {
+            let epoch = views.epoch(site);
+            (epoch, board.applied(site, epoch).unwrap_or(0))
+        }),
+        backed_up: Arc::new(move |site| {
+            backed_up.lock().unwrap_or_else(PoisonError::into_inner).get(site).copied().unwrap_or((0, 0))
+        }),
+    }
+}
+
+/// Asks the register on a thread that may block.
+fn ask<Q: Send + 'static, A: Default + Send + 'static>(
+    register: &Register,
+    question: impl Fn(&Pki, Q) -> A + Clone + Send + Sync + 'static,
+) -> receive::Ask<Q, A> {
+    let register = Arc::clone(register);
+    Arc::new(move |asked| {
+        let (register, question) = (Arc::clone(&register), question.clone());
+        let answer = tokio::task::spawn_blocking(move || {
+            question(&register.lock().unwrap_or_else(PoisonError::into_inner), asked)
+        });
+        async move { answer.await.unwrap_or_default() }.boxed()
+    })
+}
+
+/// One thread for each destination, and one for the requests of operators.
+fn start_deliveries(
+    config: &Config,
+    ledger: &LedgerHandle,
+    board: &Board,
+    clock: &Clock,
+    stop: &CancellationToken,
+) -> anyhow::Result<Vec<(String, std::thread::JoinHandle<anyhow::Result<()>>)>> {
+    let wake = Wake {
+        commits: ledger.commits(),
+        stop: stop.clone(),
+        runtime: tokio::runtime::Handle::current(),
+        clock: Arc::clone(clock),
+    };
+    let mut threads = Vec::new();
+    for consumer in &config.consumers {
+        let name = consumer.name.clone();
+        let destination = consumer.open(tokio::runtime::Handle::current())?;
+        let books = LiveBooks::open(ledger.clone())?;
+        let deliverer = Deliverer::open(&name, books, destination, board.clone(), rand::random())?;
+        let (wake, end) = (wake.clone(), stop.clone());
+        let thread = std::thread::Builder::new().name(format!("to-{name}")).spawn(move || {
+            let result = deliver::shell::run(deliverer, wake).map_err(anyhow::Error::from);
+            end_on_error(&result, &end);
+            result
+        })?;
+        threads.push((name, thread));
+    }
+    let (writer, end) = (ledger.clone(), stop.clone());
+    let thread = std::thread::Builder::new().name("operators".to_owned()).spawn(move || {
+        let result = deliver::shell::run_ops(writer, wake).map_err(anyhow::Error::from);
+        end_on_error(&result, &end);
+        result
+    })?;
+    threads.push(("operators".to_owned(), thread));
+    Ok(threads)
+}
+
+/// A room that keeps the ledger has failed: nothing may go on as if it had not.
+fn end_on_error(result: &anyhow::Result<()>, end: &CancellationToken) {
+    if result.is_err() {
+        end.cancel();
+    }
+}
+
+/// Reads the register again, ends the sessions of revoked sites, and looks how far backups reach.
+async fn keep_register(
+    register: Register,
+    outbound: Outbound,
+    ledger: LedgerHandle,
+    backed_up: Arc<Mutex<BTreeMap<SiteId, (u32, u64)>>>,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    let mut turn = tokio::time::interval(REGISTER_EVERY);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            _ = turn.tick() => {}
+        }
+        let (register, path) = (Arc::clone(&register), ledger.path().to_owned());
+        let looked: JoinHandle<anyhow::Result<_>> = tokio::task::spawn_blocking(move || {
+            let pki = register.lock().unwrap_or_else(PoisonError::into_inner);
+            pki.refresh(Timestamp::now())?;
+            let revoked: Vec<SiteId> =
+                pki.list_sites()?.into_iter().filter(|s| s.revoked_at.is_some()).map(|s| s.site).collect();
+            Ok((revoked, SqliteReader::open(&path)?.sites()?))
+        });
+        match looked.await? {
+            Ok((revoked, sites)) => {
+                let reach = sites.into_iter().map(|s| (s.site, (s.backed_up_epoch, s.backed_up))).collect();
+                *backed_up.lock().unwrap_or_else(PoisonError::into_inner) = reach;
+                for site in revoked {
+                    if let Err(error) = outbound.disconnect(&site).await {
+                        tracing::debug!(%site, %error, "session of a revoked site was not ended here");
+                    }
+                }
+            }
+            Err(error) => tracing::warn!(error = format!("{error:#}"), "register could not be read, tried again soon"),
+        }
+    }
+}
+
+/// Where the program listens.
+#[derive(Debug, serde::Serialize)]
+struct Addresses {
+    mqtt: SocketAddr,
+    enroll: SocketAddr,
+    page: SocketAddr,
+}
+
+/// Tells the service manager, the journal and `run.json` beside the ledger.
+fn announce(state_dir: &Path, addresses: &Addresses) -> anyhow::Result<()> {
+    let json = serde_json::to_vec_pretty(&serde_json::json!({ "pid": std::process::id(), "addresses": addresses }))?;
+    std::fs::write(state_dir.join("run.json"), json)?;
+    tracing::info!(mqtt = %addresses.mqtt, enroll = %addresses.enroll, page = %addresses.page, "aggregator started");
+    if let Err(error) = sd_notify::notify(&[sd_notify::NotifyState::Ready]) {
+        tracing::debug!(%error, "no service manager to tell");
+    }
+    Ok(())
+}
+
+async fn wait(
+    rooms: &mut Rooms,
+    deliveries: &[(String, std::thread::JoinHandle<anyhow::Result<()>>)],
+) -> anyhow::Result<()> {
+    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+    let mut look = tokio::time::interval(Duration::from_millis(200));
+    loop {
+        tokio::select! {
+            _ = tokio::signal::ctrl_c() => return Ok(()),
+            _ = terminate.recv() => return Ok(()),
+            Some(ended) = rooms.join_next() => {
+                let (room, result) = ended?;
+                return result.with_context(|| format!("room {room} ended"));
+            }
+            _ = look.tick() => {
+                if deliveries.iter().any(|(_, thread)| thread.is_finished()) {
+                    return Ok(());
+                }
+            }
+        }
+    }
+}
+
+async fn stop_all(
+    stop: CancellationToken,
+    mut rooms: Rooms,
+    deliveries: Vec<(String, std::thread::JoinHandle<anyhow::Result<()>>)>,
+    ledger: LedgerHandle,
+    writer: LedgerWriter,
+) {
+    tracing::info!("aggregator is stopping");
+    stop.cancel();
+    let drain = async {
+        while let Some(ended) = rooms.join_next().await {
+            if let Ok((room, Err(error))) = ended {
+                tracing::error!(room, error = format!("{error:#}"), "room ended with an error");
+            }
+        }
+    };
+    if tokio::time::timeout(STOP_WITHIN, drain).await.is_err() {
+        tracing::warn!("rooms were late to stop; what they held is safe in the ledger or at the sites");
+    }
+    drop(ledger);
+    let threads = tokio::task::spawn_blocking(move || {
+        for (name, thread) in deliveries {
+            match thread.join() {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => {
+                    tracing::error!(consumer = name, error = format!("{error:#}"), "delivery ended with an error")
+                }
+                Err(_) => tracing::error!(consumer = name, "delivery panicked"),
+            }
+        }
+        if let Err(error) = writer.join() {
+            tracing::error!(%error, "ledger was not closed in order");
+        }
+    });
+    if tokio::time::timeout(STOP_WITHIN, threads).await.is_err() {
+        tracing::warn!("deliveries were late to stop; what was under way is settled at the next start");
+    }
+    tracing::info!("aggregator stopped");
+}

@@ -1,3 +1,5 @@
 //! What the tests of Docksync share: the simulator of the link, and the harness that runs real processes.
 
+#[cfg(feature = "programs")]
+pub mod harness;
 pub mod sim;

@@ -61,6 +61,11 @@ impl Views {
         change(sites.entry(site.clone()).or_default());
     }
 
+    /// Open epoch of a site; 0 before the first.
+    pub fn epoch(&self, site: &SiteId) -> u32 {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(site).map_or(0, |view| view.epoch)
+    }
+
     /// A copy of all.
     pub fn all(&self) -> BTreeMap<SiteId, SiteView> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
