@@ -14,7 +14,7 @@ use crate::ledger::effect::StockKey;
 const SCHEMA: &str = "
 CREATE TABLE IF NOT EXISTS docksync_event (
   event_id TEXT PRIMARY KEY, site TEXT NOT NULL, site_epoch INTEGER NOT NULL, site_seq INTEGER NOT NULL,
-  type TEXT NOT NULL, document TEXT NOT NULL, event_time TEXT NOT NULL, json TEXT NOT NULL) WITHOUT ROWID;
+  type TEXT NOT NULL, document TEXT NOT NULL, event_time TEXT NOT NULL, json TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS docksync_stock (
   site TEXT NOT NULL, sku TEXT NOT NULL, lot TEXT NOT NULL, status TEXT NOT NULL, quantity_micros INTEGER NOT NULL,
   PRIMARY KEY (site, sku, lot, status)) WITHOUT ROWID;

@@ -24,9 +24,10 @@ struct Key {
 
 /// What the group does beside its rows.
 #[derive(Default)]
-struct Group {
+struct Group<'a> {
     base: i64,
     standings: Vec<Vec<u8>>,
+    fresh: BTreeMap<(i64, &'a str, &'a str, &'a str), i64>,
     balances: BTreeMap<(i64, StockKey), i64>,
     refusals: Vec<(Loc, i64, &'static str, String, Option<Loc>)>,
 }
@@ -48,7 +49,7 @@ impl SqliteStore {
         let committed = self.write_batches(appends, &site_nos, &group)?;
         self.write_terms(appends, base)?;
         self.write_refusals(&group)?;
-        self.add_balances(group.balances)?;
+        self.add_balances(group.sums())?;
         self.next_batch += i64::try_from(appends.len()).unwrap_or(i64::MAX);
         Ok(committed)
     }
@@ -72,7 +73,12 @@ impl SqliteStore {
         Ok(())
     }
 
-    fn decide_standings(&mut self, appends: &[Append], site_nos: &[i64], group: &mut Group) -> Result<(), LedgerError> {
+    fn decide_standings<'a>(
+        &mut self,
+        appends: &'a [Append],
+        site_nos: &[i64],
+        group: &mut Group<'a>,
+    ) -> Result<(), LedgerError> {
         let mut keys = Vec::with_capacity(appends.iter().map(|a| a.events.len()).sum());
         for (at, append) in appends.iter().enumerate() {
             for (index, (decoded, verdict)) in append.events.iter().zip(&append.verdicts).enumerate() {
@@ -86,55 +92,67 @@ impl SqliteStore {
         }
         // In the order of ids, so that neighbouring pages of the index are touched once; then in the order of arrival.
         keys.sort_unstable_by(|a, b| (&a.id, a.append, a.index).cmp(&(&b.id, b.append, b.index)));
-        for key in &keys {
-            self.decide_one(appends, site_nos, group, key)?;
+        let is_first = self.insert_keys(appends, group.base, &keys)?;
+        for (key, is_first) in keys.iter().zip(is_first) {
+            self.decide_one(appends, site_nos, group, key, is_first)?;
         }
         Ok(())
     }
 
-    fn decide_one(
+    /// Stores the keys that are not held yet; says of each whether it was the first.
+    fn insert_keys(&self, appends: &[Append], base: i64, keys: &[Key]) -> Result<Vec<bool>, LedgerError> {
+        let doing = "store an event's key";
+        let mut insert = self
+            .db
+            .conn
+            .prepare_cached("INSERT INTO event_key VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING")
+            .map_err(sql(doing))?;
+        let mut first = Vec::with_capacity(keys.len());
+        for key in keys {
+            let (at, index) = (key.append as usize, usize::from(key.index));
+            let loc = Loc::new(base + i64::from(key.append), index);
+            let content = content_of(&appends[at].events[index]);
+            first.push(insert.execute(params![key.id, content, loc.0]).map_err(sql(doing))? == 1);
+        }
+        Ok(first)
+    }
+
+    fn decide_one<'a>(
         &mut self,
-        appends: &[Append],
+        appends: &'a [Append],
         site_nos: &[i64],
-        group: &mut Group,
+        group: &mut Group<'a>,
         key: &Key,
+        is_first: bool,
     ) -> Result<(), LedgerError> {
         let (at, index) = (key.append as usize, usize::from(key.index));
         let decoded = &appends[at].events[index];
         let verdict = &appends[at].verdicts[index];
         let loc = Loc::new(group.base + i64::from(key.append), index);
-        let content = content_of(decoded);
-        let inserted = self
-            .db
-            .conn
-            .prepare_cached("INSERT INTO event_key VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING")
-            .and_then(|mut s| s.execute(params![key.id, content, loc.0]))
-            .map_err(sql("store an event's key"))?;
-        if inserted == 1 {
-            match verdict {
-                Verdict::Admitted => {
-                    group.settle(at, index, Standing::New);
-                    group.move_stock(site_nos[at], decoded);
-                }
-                Verdict::Parked { .. } => {
-                    group.settle(at, index, Standing::Parked);
-                    group.refuse(loc, site_nos[at], verdict, None);
-                }
+        let standing = match verdict {
+            Verdict::Admitted if is_first => {
+                group.move_stock(site_nos[at], decoded);
+                Standing::New
             }
-            return Ok(());
-        }
-        let standing = self.meet(appends, site_nos[at], group, (decoded, verdict, content, loc))?;
+            Verdict::Parked { .. } if is_first => {
+                group.refuse(loc, site_nos[at], verdict, None);
+                Standing::Parked
+            }
+            Verdict::Admitted | Verdict::Parked { .. } => {
+                self.meet(appends, site_nos[at], group, (decoded, verdict, content_of(decoded), loc))?
+            }
+        };
         group.settle(at, index, standing);
         Ok(())
     }
 
     /// The id is held already: decides between duplicate, correction and revision.
-    fn meet(
+    fn meet<'a>(
         &mut self,
-        appends: &[Append],
+        appends: &'a [Append],
         site_no: i64,
-        group: &mut Group,
-        (decoded, verdict, content, loc): (&Decoded, &Verdict, i64, Loc),
+        group: &mut Group<'a>,
+        (decoded, verdict, content, loc): (&'a Decoded, &Verdict, i64, Loc),
     ) -> Result<Standing, LedgerError> {
         let id = decoded.id.as_bytes();
         let prior = self.in_force(id)?.ok_or(LedgerError::Damaged { what: "key of an event", at: loc.0 })?;
@@ -182,7 +200,7 @@ impl SqliteStore {
     }
 
     /// Whether the version in force was refused and never took effect.
-    fn had_no_effect(&self, group: &Group, prior: Loc) -> Result<bool, LedgerError> {
+    fn had_no_effect(&self, group: &Group<'_>, prior: Loc) -> Result<bool, LedgerError> {
         if prior.batch_no() >= group.base {
             return Ok(group.refusals.iter().any(|r| r.0 == prior));
         }
@@ -192,7 +210,7 @@ impl SqliteStore {
         Ok(state.is_some_and(|s| s != RefusalState::Readmitted as i64))
     }
 
-    fn supersede(&mut self, group: &mut Group, prior: Loc) -> Result<(), LedgerError> {
+    fn supersede(&mut self, group: &mut Group<'_>, prior: Loc) -> Result<(), LedgerError> {
         if prior.batch_no() >= group.base {
             // Not yet written: it is written as open and closed right behind, so that consumers hear of it alike.
             let at = group.refusals.iter().position(|r| r.0 == prior);
@@ -204,7 +222,7 @@ impl SqliteStore {
     }
 
     /// The earlier version of an event, from this group or from disk.
-    fn earlier(&self, appends: &[Append], group: &Group, loc: Loc) -> Result<(Decoded, Standing), LedgerError> {
+    fn earlier(&self, appends: &[Append], group: &Group<'_>, loc: Loc) -> Result<(Decoded, Standing), LedgerError> {
         let Ok(at) = usize::try_from(loc.batch_no() - group.base) else {
             return Ok((self.stored_event(loc)?, self.standing(loc)?));
         };
@@ -217,7 +235,7 @@ impl SqliteStore {
         &mut self,
         appends: &[Append],
         site_nos: &[i64],
-        group: &Group,
+        group: &Group<'_>,
     ) -> Result<Vec<Committed>, LedgerError> {
         let mut all = Vec::with_capacity(appends.len());
         for ((append, site_no), (at, standings)) in appends.iter().zip(site_nos).zip(group.standings.iter().enumerate())
@@ -279,13 +297,18 @@ impl SqliteStore {
             rows.extend(distinct.into_iter().map(|hash| (hash, base + at as i64)));
         }
         rows.sort_unstable();
-        for (hash, batch_no) in rows {
-            self.run("index a text", "INSERT OR IGNORE INTO document VALUES (?1, ?2)", params![hash, batch_no])?;
+        let mut insert = self
+            .db
+            .conn
+            .prepare_cached("INSERT OR IGNORE INTO document VALUES (?1, ?2)")
+            .map_err(sql("index a text"))?;
+        for row in rows {
+            insert.execute(row).map_err(sql("index a text"))?;
         }
         Ok(())
     }
 
-    fn write_refusals(&self, group: &Group) -> Result<(), LedgerError> {
+    fn write_refusals(&self, group: &Group<'_>) -> Result<(), LedgerError> {
         group.refusals.iter().try_for_each(|(loc, site_no, code, reason, other)| {
             self.write_refusal(*loc, *site_no, code, reason, *other)
         })
@@ -311,28 +334,41 @@ impl SqliteStore {
         &self,
         sums: impl IntoIterator<Item = ((i64, StockKey), i64)>,
     ) -> Result<(), LedgerError> {
+        let doing = "add to a balance";
+        let mut add = self
+            .db
+            .conn
+            .prepare_cached(
+                "INSERT INTO balance VALUES (?1, ?2, ?3, ?4, ?5) \
+                 ON CONFLICT DO UPDATE SET micros = micros + excluded.micros",
+            )
+            .map_err(sql(doing))?;
         for ((site_no, (sku, lot, status)), micros) in sums {
-            self.run(
-                "add to a balance",
-                "INSERT INTO balance VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO UPDATE SET micros = micros + excluded.micros",
-                params![site_no, sku, lot, status, micros],
-            )?;
+            add.execute(params![site_no, sku, lot, status, micros]).map_err(sql(doing))?;
         }
         Ok(())
     }
 }
 
-impl Group {
+impl<'a> Group<'a> {
     fn settle(&mut self, at: usize, index: usize, standing: Standing) {
         self.standings[at][index] = standing as u8;
     }
 
-    fn move_stock(&mut self, site_no: i64, decoded: &Decoded) {
+    fn move_stock(&mut self, site_no: i64, decoded: &'a Decoded) {
         stock::movements(&decoded.event, |m| {
-            let key = (site_no, (m.sku.to_owned(), m.lot.to_owned(), m.status.to_owned()));
-            let sum = self.balances.entry(key).or_default();
+            let sum = self.fresh.entry((site_no, m.sku, m.lot, m.status)).or_default();
             *sum = sum.saturating_add(m.micros);
         });
+    }
+
+    /// All changes of balances, corrections included.
+    fn sums(self) -> BTreeMap<(i64, StockKey), i64> {
+        let mut sums = self.balances;
+        for ((site_no, sku, lot, status), micros) in self.fresh {
+            *sums.entry((site_no, (sku.to_owned(), lot.to_owned(), status.to_owned()))).or_default() += micros;
+        }
+        sums
     }
 
     fn refuse(&mut self, loc: Loc, site_no: i64, verdict: &Verdict, other: Option<Loc>) {

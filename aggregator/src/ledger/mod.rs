@@ -221,6 +221,9 @@ pub struct BalanceRow {
     pub micros: i64,
 }
 
+/// Deliveries of one event that no cursor tells, and the numbers given for it by consumer.
+pub type Fates = (Vec<DeliveryRow>, Vec<(String, String)>);
+
 /// Short ordered reads; each takes one snapshot and lets go of it.
 pub trait Reads {
     /// Name of this ledger; a restore gives a new one.
@@ -292,7 +295,7 @@ pub trait Reads {
     ///
     /// # Errors
     /// [`LedgerError`].
-    fn fates(&self, site: &SiteId, loc: Loc) -> Result<(Vec<DeliveryRow>, Vec<(String, String)>), LedgerError>;
+    fn fates(&self, site: &SiteId, loc: Loc) -> Result<Fates, LedgerError>;
     /// Deliveries that wait for a person.
     ///
     /// # Errors

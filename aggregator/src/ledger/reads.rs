@@ -11,8 +11,8 @@ use rusqlite::{Connection, OptionalExtension as _, Params, Row, params};
 use uuid::Uuid;
 
 use super::{
-    ADMIT_TARGET, BalanceRow, CursorRow, DeliveryRow, LinkRow, Loc, OpKind, OpRow, Reads, RefusalRow, RefusalState,
-    SiteFacts, Stage, Standing, StoredBatch,
+    ADMIT_TARGET, BalanceRow, CursorRow, DeliveryRow, Fates, LinkRow, Loc, OpKind, OpRow, Reads, RefusalRow,
+    RefusalState, SiteFacts, Stage, Standing, StoredBatch,
     audit::{AuditRow, Entry},
     error::{LedgerError, sql},
     sqlite,
@@ -236,7 +236,7 @@ impl Reads for SqliteReader {
         self.delivery_rows("WHERE d.consumer = ?1 AND s.site = ?2 ORDER BY d.loc", params![consumer, site.as_str()])
     }
 
-    fn fates(&self, site: &SiteId, loc: Loc) -> Result<(Vec<DeliveryRow>, Vec<(String, String)>), LedgerError> {
+    fn fates(&self, site: &SiteId, loc: Loc) -> Result<Fates, LedgerError> {
         let rows = self.delivery_rows(
             "WHERE d.consumer IN (SELECT consumer FROM cursor) AND s.site = ?1 AND d.loc = ?2 ORDER BY d.consumer",
             params![site.as_str(), loc.0],
