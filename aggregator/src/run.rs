@@ -130,7 +130,6 @@ async fn serve(config: &Config) -> anyhow::Result<()> {
         ("enrolment", enroll_api::serve(enroll, enroll_tls, state, enroll_stop).await.map_err(Into::into))
     });
     let deliveries = start_deliveries(config, &ledger, &board, &clock, &stop)?;
-    start_pages(config, page, &register, &ledger, &views, &board, &stop, &mut rooms)?;
     let keeper = keep_register(Arc::clone(&register), outbound, ledger.clone(), backed_up, stop.clone());
     rooms.spawn(async move { ("register", keeper.await) });
 

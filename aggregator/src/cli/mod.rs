@@ -7,6 +7,7 @@ mod check;
 mod copies;
 mod events;
 mod parked;
+mod sites;
 
 use std::{io, path::PathBuf};
 
@@ -15,11 +16,16 @@ use clap::{Args, Parser, Subcommand};
 pub use copies::{backup, restore};
 pub use events::{find, trace};
 pub use parked::{list, retry, show, skip};
+pub use sites::{BrokerCommand, SitesCommand, broker, sites};
+
+use docksync_proto::site::SiteIdError;
 
 use crate::{
     config::{CONFIG_FILE, Config, ConfigError},
     deliver::DeliverError,
     ledger::LedgerError,
+    logging::LoggingError,
+    pki::PkiError,
 };
 
 /// The aggregator's command line.
@@ -37,8 +43,16 @@ pub struct Cli {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Run the service
+    Run,
     /// Check the configuration and tell every problem of it
     Check,
+    /// Sites and their machines
+    #[command(subcommand)]
+    Sites(SitesCommand),
+    /// Settings for an outside broker
+    #[command(subcommand)]
+    Broker(BrokerCommand),
     /// Find events and tell what became of them
     #[command(subcommand)]
     Events(EventsCommand),
@@ -142,6 +156,30 @@ pub enum CliError {
     /// Output cannot be written.
     #[error("cannot write the answer")]
     Output(#[from] io::Error),
+    /// The register of sites.
+    #[error(transparent)]
+    Pki(#[from] PkiError),
+    /// Not the name of a site.
+    #[error(transparent)]
+    Site(SiteIdError),
+    /// Not a time zone.
+    #[error("`{text}` is no IANA time zone: give one like America/Chicago")]
+    Zone {
+        /// What was given.
+        text: String,
+    },
+    /// Not a nonce.
+    #[error("`{text}` names no machine: give the 32 hex digits that the sites page shows")]
+    Nonce {
+        /// What was given.
+        text: String,
+    },
+    /// The service ended with an error.
+    #[error("the aggregator ended: {0:#}")]
+    Service(anyhow::Error),
+    /// The journal.
+    #[error(transparent)]
+    Logging(#[from] LoggingError),
     /// Not a place in the ledger.
     #[error("`{text}` is no place in the ledger: give one as `parked list` shows it, like 17.3")]
     Place {
@@ -176,7 +214,9 @@ impl CliError {
     pub fn code(&self) -> u8 {
         match self {
             Self::Config(_) => 78,
-            Self::Place { .. } => 2,
+            Self::Place { .. } | Self::Site(_) | Self::Zone { .. } | Self::Nonce { .. } => 2,
+            Self::Pki(error) if error.is_callers() => 1,
+            Self::Pki(_) | Self::Service(_) | Self::Logging(_) => 69,
             Self::NotParked { .. } | Self::Refused { .. } => 1,
             Self::Unanswered { .. } | Self::Running => 75,
             Self::Output(_) => 69,
@@ -208,7 +248,13 @@ fn ledger_code(error: &LedgerError) -> u8 {
 pub fn run(cli: &Cli, out: &mut dyn io::Write) -> Result<(), CliError> {
     let config = Config::load(&cli.config)?;
     match &cli.command {
+        Command::Run => {
+            crate::logging::start(config.log)?;
+            crate::run::run(&config).map_err(CliError::Service)
+        }
         Command::Check => check(&config, &cli.config, out),
+        Command::Sites(command) => sites(&config, command, out),
+        Command::Broker(command) => broker(&config, command, out),
         Command::Events(EventsCommand::Find(args)) => find(&config, args, out),
         Command::Events(EventsCommand::Trace(args)) => trace(&config, args, out),
         Command::Parked(ParkedCommand::List(args)) => list(&config, args, out),

@@ -1,0 +1,18 @@
+//! The aggregator's program: reads the command line, runs the command, ends with its exit code.
+
+use std::{io::Write as _, process::ExitCode};
+
+use clap::Parser as _;
+use docksync_aggregator::cli::{self, Cli};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match cli::run(&cli, &mut std::io::stdout()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Where standard error is closed, the exit code alone has to tell.
+            drop(writeln!(std::io::stderr(), "error: {error}"));
+            ExitCode::from(error.code())
+        }
+    }
+}
