@@ -56,7 +56,7 @@ fn settle<C: Consumer>(deliverer: &mut Deliverer<SqliteStore, C>) {
 
 #[test]
 fn staging_holds_each_event_once_and_its_speed_is_printed() {
-    const EVENTS: usize = 30_000;
+    const EVENTS: usize = 10_000;
     let dir = tempfile::tempdir().unwrap();
     let staging = dir.path().join("staging.sqlite");
     let store = ledger(dir.path(), EVENTS);
@@ -71,11 +71,11 @@ fn staging_holds_each_event_once_and_its_speed_is_printed() {
     println!("staging: {EVENTS} events in {took:?}, {:.0}/s", EVENTS as f64 / took.as_secs_f64());
     let conn = rusqlite::Connection::open(&staging).unwrap();
     let one = |text: &str| conn.query_row(text, [], |r| r.get::<_, i64>(0)).unwrap();
-    assert_eq!(one("SELECT count(*) FROM docksync_event"), 30_000);
-    assert_eq!(one("SELECT sum(quantity_micros) FROM docksync_stock"), 30_000_000_000);
-    assert_eq!(one("SELECT site_seq FROM docksync_cursor"), 30_000);
+    assert_eq!(one("SELECT count(*) FROM docksync_event"), 10_000);
+    assert_eq!(one("SELECT sum(quantity_micros) FROM docksync_stock"), 10_000_000_000);
+    assert_eq!(one("SELECT site_seq FROM docksync_cursor"), 10_000);
     assert_eq!(one("SELECT json ->> 'site_seq' = 1 FROM docksync_event WHERE site_seq = 1"), 1);
-    assert_eq!(board.applied(&docksync_proto::site::SiteId::new("DC01").unwrap(), 1), Some(30_000));
+    assert_eq!(board.applied(&docksync_proto::site::SiteId::new("DC01").unwrap(), 1), Some(10_000));
 }
 
 #[test]

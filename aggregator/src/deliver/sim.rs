@@ -251,3 +251,39 @@ fn without_key_and_look_up_an_open_outcome_waits_for_a_person() {
     assert_eq!(parked.iter().map(|p| p.code.as_str()).collect::<Vec<_>>(), ["UNKNOWN_OUTCOME"]);
     assert_eq!(world.borrow().effects.len(), 4);
 }
+
+#[test]
+fn an_event_that_was_not_admitted_holds_back_its_document_until_it_is_decided() {
+    for (kind, keys) in [(OpKind::Retry, 5), (OpKind::Skip, 4)] {
+        let dir = tempfile::tempdir().unwrap();
+        let mut stream = Stream::new("DC01", 1);
+        let mut store = ledger(dir.path());
+        let order = |number: &str, document: &str, quantity| {
+            let mut event = receipt("DC01", number, "A", quantity);
+            event.correlation_id = document.to_owned();
+            event
+        };
+        // The second says otherwise than the first of the same receipt, without saying that it corrects it.
+        let events = [("R-1", "X", 1), ("R-1", "X", 2), ("R-2", "X", 1), ("R-3", "Y", 1), ("R-4", "X", 1)];
+        let events = events.map(|(number, document, quantity)| order(number, document, quantity));
+        store.commit(&[stream.batch(&events)], &[]).unwrap();
+        drop(store);
+        let world = Rc::new(RefCell::new(World::default()));
+
+        run(dir.path(), &world, Vec::new(), Capability::LookUp, false);
+        let before = world.borrow().effects.len();
+        let mut store = ledger(dir.path());
+        let cursor = Store::reads(&store).cursors().unwrap()[0].seq;
+        let loc = Store::reads(&store).refusals(10).unwrap()[0].loc;
+        let decide = Change::Decide { loc, kind, reason: "right".into(), by: "kim".into() };
+        Store::change(&mut store, &[decide]).unwrap();
+        drop(store);
+        run(dir.path(), &world, Vec::new(), Capability::LookUp, false);
+
+        assert_eq!((before, cursor), (2, 5));
+        let world = world.borrow();
+        assert_eq!(world.effects.len(), keys);
+        let revised = world.effects.iter().position(|(_, key)| key.contains('.'));
+        assert_eq!(revised, (kind == OpKind::Retry).then_some(2), "the decided one goes before its followers");
+    }
+}

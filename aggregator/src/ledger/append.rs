@@ -1,6 +1,6 @@
 //! Storing batches: which events are new, what they do to balances, by which texts they are found.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use docksync_proto::{codec::Decoded, event::Action, stock};
 use rusqlite::{OptionalExtension as _, params};
@@ -280,32 +280,29 @@ impl SqliteStore {
         Ok(all)
     }
 
-    fn write_terms(&self, appends: &[Append], base: i64) -> Result<(), LedgerError> {
+    fn write_terms(&mut self, appends: &[Append], base: i64) -> Result<(), LedgerError> {
         let mut rows = Vec::new();
         for (at, append) in appends.iter().enumerate() {
-            let mut last = None;
-            let mut distinct = BTreeSet::new();
+            // Neighbours mostly carry the same file, order and item.
+            let (mut recent, mut oldest) = ([""; 8], 0);
+            let batch_no = base + at as i64;
+            let mut of_batch = Vec::new();
             for decoded in &append.events {
                 each_term(&decoded.event, |term| {
-                    // Neighbours mostly carry the same file and order.
-                    if last != Some(term) {
-                        distinct.insert(term_hash(term));
-                        last = Some(term);
+                    if !recent.contains(&term) {
+                        of_batch.push((term_hash(term), batch_no));
+                        recent[oldest] = term;
+                        oldest = (oldest + 1) % recent.len();
                     }
                 });
             }
-            rows.extend(distinct.into_iter().map(|hash| (hash, base + at as i64)));
+            of_batch.sort_unstable();
+            of_batch.dedup();
+            rows.append(&mut of_batch);
         }
-        rows.sort_unstable();
-        let mut insert = self
-            .db
-            .conn
-            .prepare_cached("INSERT OR IGNORE INTO document VALUES (?1, ?2)")
-            .map_err(sql("index a text"))?;
-        for row in rows {
-            insert.execute(row).map_err(sql("index a text"))?;
-        }
-        Ok(())
+        // Each batch is sorted already: the stable sort merges them.
+        rows.sort();
+        self.add_run(&rows)
     }
 
     fn write_refusals(&self, group: &Group<'_>) -> Result<(), LedgerError> {

@@ -31,6 +31,7 @@ pub mod error;
 pub mod lock;
 pub mod place;
 pub mod reads;
+mod runs;
 pub mod sqlite;
 pub mod terms;
 #[cfg(test)]

@@ -15,7 +15,7 @@ use super::{
     RefusalState, SiteFacts, Stage, Standing, StoredBatch,
     audit::{AuditRow, Entry},
     error::{LedgerError, sql},
-    sqlite,
+    runs, sqlite,
     terms::term_hash,
 };
 
@@ -171,12 +171,7 @@ impl Reads for SqliteReader {
     }
 
     fn batches_with_term(&self, text: &str, limit: usize) -> Result<Vec<i64>, LedgerError> {
-        self.all(
-            "look up a text",
-            "SELECT batch_no FROM document WHERE key_hash = ?1 ORDER BY batch_no DESC LIMIT ?2",
-            params![term_hash(text), limit as i64],
-            |r| r.get(0),
-        )
+        runs::look_up(&self.conn, term_hash(text), limit)
     }
 
     fn sites(&self) -> Result<Vec<SiteFacts>, LedgerError> {

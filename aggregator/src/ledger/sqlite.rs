@@ -17,6 +17,7 @@ use super::{
     audit::AuditTail,
     error::{LedgerError, sql},
     reads::SqliteReader,
+    runs::{Run, read_runs},
 };
 
 /// Forward only; the place in this list is the schema that a migration leads to.
@@ -49,6 +50,7 @@ pub struct SqliteStore {
     site_nos: HashMap<SiteId, i64>,
     pub(super) tails: HashMap<(i64, u32), Tail>,
     pub(super) audit_tail: AuditTail,
+    pub(super) runs: Vec<Run>,
     poisoned: Option<std::sync::Arc<LedgerError>>,
 }
 
@@ -79,6 +81,7 @@ impl SqliteStore {
             site_nos: HashMap::new(),
             tails: HashMap::new(),
             audit_tail: AuditTail::default(),
+            runs: Vec::new(),
             poisoned: None,
         };
         store.name_ledger()?;
@@ -128,6 +131,7 @@ impl SqliteStore {
             .map(|(key, last, chain)| (key, Tail { last: last.cast_unsigned(), chain: Chain(chain) }))
             .collect();
         self.audit_tail = AuditTail::read(conn)?;
+        self.runs = read_runs(conn)?;
         Ok(())
     }
 

@@ -19,8 +19,8 @@ pub fn each_term<'e>(event: &'e Event, mut each: impl FnMut(&'e str)) {
             each(text);
         }
     };
-    some(&event.correlation_id);
     some(&event.source.file_name);
+    some(&event.correlation_id);
     event.references.iter().for_each(|r| some(&r.value));
     for line in &event.lines {
         some(&line.item.sku);

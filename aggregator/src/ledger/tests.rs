@@ -134,6 +134,24 @@ fn the_writer_answers_each_command_with_its_own_result() {
 }
 
 #[test]
+fn texts_are_found_after_their_runs_were_merged() {
+    const COMMITS: usize = 150;
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = SqliteStore::open(&dir.path().join("ledger.sqlite"), clock()).unwrap();
+    let mut stream = Stream::new("DC01", 1);
+    for n in 0..COMMITS {
+        store.commit(&[stream.batch(&[receipt("DC01", &format!("R-{n}"), "A", 1)])], &[]).unwrap();
+    }
+
+    let found = |text: &str| store.reads().batches_with_term(text, 1_000).unwrap();
+
+    assert!((0..COMMITS).all(|n| found(&format!("R-{n}")) == [n as i64 + 1]));
+    assert_eq!(found("receipts.csv").len(), COMMITS);
+    assert_eq!(found("receipts.csv")[0], COMMITS as i64);
+    assert!(store.runs.len() < 24, "{} runs", store.runs.len());
+}
+
+#[test]
 fn a_full_disk_is_told() {
     let dir = tempfile::tempdir().unwrap();
     let store = SqliteStore::open(&dir.path().join("ledger.sqlite"), clock()).unwrap();
@@ -157,7 +175,7 @@ fn speed_of_commits_is_printed() {
         .collect();
 
     let start = Instant::now();
-    for group in batches.chunks(10) {
+    for group in batches.chunks(40) {
         store.commit(group, &[]).unwrap();
     }
     let took = start.elapsed();

@@ -50,7 +50,10 @@ CREATE TABLE version (
 -- What a correction replaced.
 CREATE TABLE correction (loc INTEGER PRIMARY KEY, prior INTEGER NOT NULL);
 
-CREATE TABLE document (key_hash INTEGER NOT NULL, batch_no INTEGER NOT NULL, PRIMARY KEY (key_hash, batch_no)) WITHOUT ROWID;
+-- Which batch carries which text: sorted runs of (hash, batch) in chunks.
+CREATE TABLE term_run (run_no INTEGER PRIMARY KEY, level INTEGER NOT NULL, entries INTEGER NOT NULL);
+CREATE TABLE term_chunk (run_no INTEGER NOT NULL, first_hash INTEGER NOT NULL, entries BLOB NOT NULL);
+CREATE INDEX term_of_run ON term_chunk (run_no, first_hash);
 
 CREATE TABLE balance (
   site_no INTEGER NOT NULL, sku TEXT NOT NULL, lot TEXT NOT NULL, status TEXT NOT NULL, micros INTEGER NOT NULL,
