@@ -152,6 +152,8 @@ pub(super) struct Rows<R> {
     dialect: Dialect,
     buffer: Vec<u8>,
     start: usize,
+    /// End of what was read; the rest of the buffer is room.
+    filled: usize,
     is_ended: bool,
     offset: u64,
     line_no: u64,
@@ -162,7 +164,7 @@ pub(super) struct Rows<R> {
 
 impl<R: Read> Rows<R> {
     pub(super) fn new(input: R, dialect: Dialect, row_bytes_max: usize) -> Self {
-        Self { is_transcoded: false, input, dialect, buffer: Vec::new(), start: 0, is_ended: false, offset: 0, line_no: 1, row_bytes_max }
+        Self { is_transcoded: false, input, dialect, buffer: Vec::new(), start: 0, filled: 0, is_ended: false, offset: 0, line_no: 1, row_bytes_max }
     }
 
     /// Reads the next row that is neither blank nor a comment.
@@ -173,7 +175,7 @@ impl<R: Read> Rows<R> {
             row.raw.clear();
             row.raw.extend_from_slice(raw);
             (row.line_no, row.offset) = (self.line_no, self.offset);
-            row.is_torn = self.is_ended && next == self.buffer.len() && self.is_open(raw);
+            row.is_torn = self.is_ended && next == self.filled && self.is_open(raw);
             self.line_no += line_ends(&self.buffer[self.start..next]);
             self.offset += (next - self.start) as u64;
             self.start = next;
@@ -202,10 +204,10 @@ impl<R: Read> Rows<R> {
                 return Ok(Some(found));
             }
             if self.is_ended {
-                let end = self.buffer.len();
+                let end = self.filled;
                 return Ok((self.start < end).then_some((end, end)));
             }
-            if self.buffer.len() - self.start > self.row_bytes_max {
+            if self.filled - self.start > self.row_bytes_max {
                 return Err(RowsError::TooLong { line_no: self.line_no });
             }
             self.refill().map_err(RowsError::Io)?;
@@ -214,7 +216,7 @@ impl<R: Read> Rows<R> {
 
     /// The row's end in what is buffered; `None` where more must be read.
     fn scan(&self) -> Option<(usize, usize)> {
-        let bytes = &self.buffer[self.start..];
+        let bytes = &self.buffer[self.start..self.filled];
         let first = bytes.iter().position(|b| *b == b'\n' || *b == b'\r')?;
         let has_quote = self.dialect.quote.is_some_and(|q| bytes[..first].contains(&q));
         let is_comment = self.dialect.comment.is_some() && bytes.first() == self.dialect.comment.as_ref();
@@ -243,17 +245,19 @@ impl<R: Read> Rows<R> {
     }
 
     fn refill(&mut self) -> io::Result<()> {
-        self.buffer.drain(..self.start);
+        self.buffer.copy_within(self.start..self.filled, 0);
+        self.filled -= self.start;
         self.start = 0;
-        let kept = self.buffer.len();
-        self.buffer.resize(kept + CHUNK, 0);
+        if self.buffer.len() < self.filled + CHUNK {
+            self.buffer.resize(self.filled + CHUNK, 0);
+        }
         let read = loop {
-            match self.input.read(&mut self.buffer[kept..]) {
+            match self.input.read(&mut self.buffer[self.filled..]) {
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
                 other => break other?,
             }
         };
-        self.buffer.truncate(kept + read);
+        self.filled += read;
         self.is_ended = read == 0;
         Ok(())
     }

@@ -143,7 +143,7 @@ fn header_names_match_in_any_case_and_any_order() {
 
     assert_eq!(found.events[0].lines[0].item.sku, "1");
     assert_eq!(found.events[0].correlation_id, "A");
-    assert_eq!(found.events[0].source.byte_offset, 23);
+    assert_eq!(found.events[0].source.byte_offset, 22);
 }
 
 #[test]
