@@ -303,9 +303,19 @@ impl<'p> Documents<'p> {
         for violation in validate::violations(&self.event) {
             let index = violation.path.strip_prefix("lines[").and_then(|rest| rest.split_once(']')?.0.parse::<usize>().ok());
             let row = index.and_then(|at| self.line_rows.get(at).copied()).unwrap_or(0);
-            let fault = hold::whole(violation.code, &violation.path, violation.found, violation.expected);
+            let mut fault = hold::whole(violation.code, &violation.path, violation.found, violation.expected);
+            if let Some(field) = self.field_of(&violation.path) {
+                (fault.column, fault.field) = (field.column, field.label.clone());
+            }
             self.note(row, vec![fault]);
         }
+    }
+
+    /// The field that a path of the contract, as `lines[1].qty`, was read from.
+    fn field_of(&self, path: &str) -> Option<&'p FieldPlan> {
+        let (before, after) = path.split_once('[').map_or((path, ""), |(a, b)| (a, b.split_once(']').map_or("", |x| x.1)));
+        let is_it = |field: &&FieldPlan| field.name.strip_prefix(before) == Some(after) && !field.label.is_empty();
+        self.plan.detail_fields.iter().chain(&self.plan.header_fields).find(is_it)
     }
 
     /// Every row of a document that has a bad one: half a document would be a wrong statement about all of it.

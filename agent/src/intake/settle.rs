@@ -65,11 +65,6 @@ impl Watchlist {
     pub fn keep(&mut self, is_there: impl Fn(&OsStr) -> bool) {
         self.files.retain(|name, _| is_there(name));
     }
-
-    /// Forgets one file.
-    pub fn forget(&mut self, name: &OsStr) {
-        self.files.remove(name);
-    }
 }
 
 /// The verdict for a file that has not changed for so long.
