@@ -48,7 +48,13 @@ pub fn check(args: &CheckArgs, out: &mut dyn Write) -> io::Result<u8> {
         writeln!(out, "{}: {verdict}", file.display())?;
     }
     let (files, errors) = (read.len(), problems.len());
-    writeln!(out, "checked {files} {}, {feeds} {}: {errors} {}", plural(files, "file"), plural(feeds, "feed"), plural(errors, "error"))?;
+    writeln!(
+        out,
+        "checked {files} {}, {feeds} {}: {errors} {}",
+        plural(files, "file"),
+        plural(feeds, "feed"),
+        plural(errors, "error")
+    )?;
     Ok(if problems.is_empty() { exit::OK } else { exit::CONFIG })
 }
 

@@ -11,7 +11,6 @@ use std::{
 use clap::{Args, Subcommand};
 use docksync_proto::{event::Event, identity, site::SiteId};
 use jiff::{Timestamp, tz::TimeZone};
-use sha2::{Digest as _, Sha256};
 
 use super::exit;
 use crate::{
@@ -150,12 +149,12 @@ fn file(
 ) -> Result<bool, Failure> {
     let read = |error: io::Error| Failure::Read(error.to_string());
     let mut input = File::open(path).map_err(read)?;
-    let mut sha256 = Sha256::new();
-    let size = io::copy(&mut input, &mut sha256).map_err(read)?;
+    let size = input.metadata().map_err(read)?.len();
+    let sha256 = intake::sha256(&mut input).map_err(read)?;
     let facts = FileFacts {
         feed: feed.to_owned(),
         name: intake::shown(path.file_name().unwrap_or_default()),
-        sha256: identity::hex(&sha256.finalize()),
+        sha256: identity::hex(&sha256),
         size,
         record_time: now,
     };
@@ -217,9 +216,17 @@ fn table(decoder: &Decoder, path: &Path, survey: &Survey, first: &[String], out:
         profile::Parse::Ndjson(_) => String::new(),
     };
     let header = if survey.header.is_empty() { "no header row" } else { "header ok" };
-    let header = if survey.refusals.iter().any(|line| line.code == "HEADER_MISMATCH") { "header does not fit" } else { header };
+    let header =
+        if survey.refusals.iter().any(|line| line.code == "HEADER_MISMATCH") { "header does not fit" } else { header };
     let name = intake::shown(path.file_name().unwrap_or_default());
-    writeln!(out, "{name}: mapping {} v{}   {} rows{delimiter}, {header}, {}", profile.name, profile.version, survey.lines, survey.charset.name())?;
+    writeln!(
+        out,
+        "{name}: mapping {} v{}   {} rows{delimiter}, {header}, {}",
+        profile.name,
+        profile.version,
+        survey.lines,
+        survey.charset.name()
+    )?;
     if survey.is_refused() {
         writeln!(out, "  the file is refused as a whole:")?;
         survey.refusals.iter().take(SHOWN_LINES).try_for_each(|line| writeln!(out, "  {}", words(line)))?;

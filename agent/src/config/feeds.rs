@@ -98,7 +98,8 @@ pub(super) fn refuse_twins(main: &Path, feeds: &[FeedConfig], problems: &mut Vec
         }
         if let Some(other) = names.insert(&feed.name, &feed.folder) {
             let message = format!("two feeds are named `{}`", feed.name);
-            let help = format!("folders {} and {}: give one a `name` of its own", other.display(), feed.folder.display());
+            let help =
+                format!("folders {} and {}: give one a `name` of its own", other.display(), feed.folder.display());
             problems.push(whole(main, "C033", message, help));
         }
     }
@@ -107,7 +108,8 @@ pub(super) fn refuse_twins(main: &Path, feeds: &[FeedConfig], problems: &mut Vec
             other.folder == feed.folder && other.profile.matches.iter().any(|m| feed.profile.matches.contains(m))
         };
         if let Some(other) = feeds[..at].iter().find(shares) {
-            let message = format!("feeds `{}` and `{}` take the same files of {}", other.name, feed.name, feed.folder.display());
+            let message =
+                format!("feeds `{}` and `{}` take the same files of {}", other.name, feed.name, feed.folder.display());
             problems.push(whole(main, "C034", message, "give them other `match` patterns".to_owned()));
         }
     }

@@ -233,7 +233,8 @@ mod tests {
     fn every_problem_of_every_file_is_named_at_once() {
         let dir = tempfile::tempdir().unwrap();
         std::fs::create_dir(dir.path().join("feeds.d")).unwrap();
-        std::fs::write(dir.path().join("feeds.d/20-ship.toml"), "[[feed]]\nfoldr = \"/x\"\nprofile = \"../p.toml\"\n").unwrap();
+        std::fs::write(dir.path().join("feeds.d/20-ship.toml"), "[[feed]]\nfoldr = \"/x\"\nprofile = \"../p.toml\"\n")
+            .unwrap();
         std::fs::write(dir.path().join("p.toml"), "[feed]\nname = 7\n").unwrap();
         let text = "[site]\nid = \"dc 01\"\ntime_zone = \"Mars/Olympus\"\n[centre]\nhost = \"h\"\n\
                     [queue]\nbytes_max = \"2 Gib\"\n[status]\nlisten = \"0.0.0.0:80\"\n";
@@ -252,7 +253,8 @@ mod tests {
     fn a_feed_file_with_a_typo_is_named_with_the_nearest_key() {
         let dir = tempfile::tempdir().unwrap();
         std::fs::create_dir(dir.path().join("feeds.d")).unwrap();
-        std::fs::write(dir.path().join("feeds.d/20.toml"), "[[feed]]\nfoldr = \"/x\"\nprofile = \"no.toml\"\n").unwrap();
+        std::fs::write(dir.path().join("feeds.d/20.toml"), "[[feed]]\nfoldr = \"/x\"\nprofile = \"no.toml\"\n")
+            .unwrap();
 
         let loaded = load(&main_file(dir.path(), LEAST));
 

@@ -6,9 +6,9 @@ use docksync_proto::site::SiteId;
 use jiff::tz::TimeZone;
 
 use super::{
-    ARCHIVE_DAYS, BALLAST_BYTES, BYTES_MAX, CENTRE_PORT, CentreConfig, Config, FEEDS_DIR, FILE_BYTES_MAX,
-    IntakeConfig, KEEP_DAYS, Loaded, LogConfig, LogFormat, QueueConfig, RESCAN, STATE_DIR, STATUS_LISTEN, SiteConfig,
-    StatusAuth, StatusConfig, WORKERS, WORKERS_MAX, feeds,
+    ARCHIVE_DAYS, BALLAST_BYTES, BYTES_MAX, CENTRE_PORT, CentreConfig, Config, FEEDS_DIR, FILE_BYTES_MAX, IntakeConfig,
+    KEEP_DAYS, Loaded, LogConfig, LogFormat, QueueConfig, RESCAN, STATE_DIR, STATUS_LISTEN, SiteConfig, StatusAuth,
+    StatusConfig, WORKERS, WORKERS_MAX, feeds,
     problem::Problem,
     section::{Document, Section},
     units,
@@ -100,7 +100,12 @@ fn site(section: Section<'_, '_>) -> Option<SiteConfig> {
         let node = section.node("time_zone")?;
         let zone = TimeZone::get(text);
         if zone.is_err() {
-            section.wrong(node, "C021", format!("no time zone `{text}`"), "a name of the IANA database, as \"America/Chicago\"");
+            section.wrong(
+                node,
+                "C021",
+                format!("no time zone `{text}`"),
+                "a name of the IANA database, as \"America/Chicago\"",
+            );
         }
         Some((zone.ok()?, text.to_owned()))
     });

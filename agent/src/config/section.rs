@@ -27,7 +27,12 @@ impl<'t> Document<'t> {
         let (root, errors) = DeTable::parse_recoverable(text);
         let is_sound = errors.is_empty();
         for error in errors {
-            findings.add("C001", error.span().unwrap_or(0..0), format!("not valid TOML: {}", error.message()), String::new());
+            findings.add(
+                "C001",
+                error.span().unwrap_or(0..0),
+                format!("not valid TOML: {}", error.message()),
+                String::new(),
+            );
         }
         // What follows a mistake of syntax is guesswork: its other mistakes would only confuse.
         Self { root: is_sound.then_some(root), findings: RefCell::new(findings) }
@@ -101,7 +106,12 @@ impl<'d, 't> Section<'d, 't> {
     pub fn text_of(&self, key: &str, node: &'d Node<'t>) -> Option<&'d str> {
         let text = node.get_ref().as_str();
         if text.is_none() {
-            self.wrong(node, "C004", format!("`{key}` must be a text, found {}", node.get_ref().type_str()), "put it in quotes");
+            self.wrong(
+                node,
+                "C004",
+                format!("`{key}` must be a text, found {}", node.get_ref().type_str()),
+                "put it in quotes",
+            );
         }
         text
     }

@@ -4,7 +4,9 @@ use std::borrow::Cow;
 
 use docksync_proto::{
     codes,
-    event::{Action, Container, Content, Event, Line, LineStatus, Measure, Party, PartyRole, RefKind, Reference, Warning},
+    event::{
+        Action, Container, Content, Event, Line, LineStatus, Measure, Party, PartyRole, RefKind, Reference, Warning,
+    },
 };
 use jiff::civil::Date;
 use rust_decimal::Decimal;
@@ -217,7 +219,8 @@ fn time(plan: &FieldPlan, text: &str, tools: &mut Tools, event: &mut Event) -> R
 }
 
 fn day(plan: &FieldPlan, text: &str) -> Result<Date, Fault> {
-    parse_date(text, &plan.formats).ok_or_else(|| Fault::new("INVALID_DATE", plan, text, "a day as 2026-11-23, or in the declared format"))
+    parse_date(text, &plan.formats)
+        .ok_or_else(|| Fault::new("INVALID_DATE", plan, text, "a day as 2026-11-23, or in the declared format"))
 }
 
 fn place_line(field: LineField, plan: &FieldPlan, text: &str, raw: &str, event: &mut Event) -> Result<(), Fault> {
@@ -249,7 +252,8 @@ fn place_container(field: ContainerField, plan: &FieldPlan, text: &str, event: &
         ContainerField::Text(slot) => text.clone_into(slot.slot(container(event))),
         ContainerField::Sscc => sscc(plan, text, event),
         ContainerField::Kind => {
-            let wrong = || Fault::new("INVALID_CODE", plan, text, "pallet, carton, tote or parcel; a map can translate");
+            let wrong =
+                || Fault::new("INVALID_CODE", plan, text, "pallet, carton, tote or parcel; a map can translate");
             container(event).kind = Some(container_kind(text).ok_or_else(wrong)?);
         }
         ContainerField::WeightUnit => text.clone_into(&mut weigh(&mut container(event).weight).unit),

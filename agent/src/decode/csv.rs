@@ -28,7 +28,9 @@ pub(super) fn pass<R: Read>(
     if parse.has_header {
         match rows.next(&mut row) {
             Ok(Found::End) => return Ok(end),
-            Ok(Found::Row) => end.header = (0..row.len()).map(|at| row.cell(at).unwrap_or("").trim().to_owned()).collect(),
+            Ok(Found::Row) => {
+                end.header = (0..row.len()).map(|at| row.cell(at).unwrap_or("").trim().to_owned()).collect()
+            }
             Ok(Found::NotText) => {
                 let fault = encoding_fault(&row, charset);
                 end.refusals.extend(hold::held(row.line_no, &[fault], &hold::text_of(&row)));
@@ -47,7 +49,8 @@ pub(super) fn pass<R: Read>(
     };
     let offset = setup.offset;
     let documents = Documents::new(&plan, setup.tools, setup.blank, setup.is_trusted, false);
-    let mut walk = Walk { documents, charset, offset, widths: [plan.width; 3], key: String::new(), has_trailer: false, end };
+    let mut walk =
+        Walk { documents, charset, offset, widths: [plan.width; 3], key: String::new(), has_trailer: false, end };
     walk.rows(&mut rows, &mut row, visit)
 }
 
@@ -63,7 +66,12 @@ struct Walk<'p> {
 }
 
 impl<'p> Walk<'p> {
-    fn rows<R: Read>(&mut self, rows: &mut Rows<R>, row: &mut Row, visit: &mut Visit<'_>) -> Result<PassEnd, DecodeError> {
+    fn rows<R: Read>(
+        &mut self,
+        rows: &mut Rows<R>,
+        row: &mut Row,
+        visit: &mut Visit<'_>,
+    ) -> Result<PassEnd, DecodeError> {
         let mut flow = ControlFlow::Continue(());
         let mut hand = |record, outcome: super::Outcome<'_>| {
             if flow.is_continue() {
@@ -254,7 +262,8 @@ pub(super) fn encoding_fault(row: &Row, charset: Charset) -> Fault {
         Ok(text) => text.find(['\0', '\u{fffd}']).unwrap_or(0),
     };
     let byte = row.raw.get(at).copied().unwrap_or(0);
-    let mut fault = hold::whole("ENCODING_ERROR", "", format!("byte {byte:#04x} at {at}"), format!("text in {}", charset.name()));
+    let mut fault =
+        hold::whole("ENCODING_ERROR", "", format!("byte {byte:#04x} at {at}"), format!("text in {}", charset.name()));
     fault.column = u32::try_from(at).map_or(0, |at| at + 1);
     fault
 }

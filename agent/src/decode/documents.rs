@@ -124,7 +124,12 @@ impl<'p> Documents<'p> {
     /// Adds a detail row; the text is asked for only where it is kept.
     pub(super) fn detail(&mut self, input: Input<'_>, line_no: u64, text: &dyn Fn() -> String) {
         if self.line_rows.len() >= DOCUMENT_ROWS_MAX {
-            let fault = hold::whole("DOCUMENT_TOO_LARGE", "", "more rows", format!("at most {DOCUMENT_ROWS_MAX} rows in a document"));
+            let fault = hold::whole(
+                "DOCUMENT_TOO_LARGE",
+                "",
+                "more rows",
+                format!("at most {DOCUMENT_ROWS_MAX} rows in a document"),
+            );
             self.overflow.extend(hold::held(line_no, &[fault], &text()));
             return;
         }
@@ -188,7 +193,10 @@ impl<'p> Documents<'p> {
                 if check.refuses_file {
                     faults.push(fault);
                 } else {
-                    warnings.push(format!("{}: {} is {}, the trailer says {}", fault.code, fault.field, fault.found, fault.expected));
+                    warnings.push(format!(
+                        "{}: {} is {}, the trailer says {}",
+                        fault.code, fault.field, fault.found, fault.expected
+                    ));
                 }
             }
             self.refusals.extend(hold::held(line_no, &faults, text));
@@ -285,7 +293,9 @@ impl<'p> Documents<'p> {
 
     fn compare_totals(&mut self) {
         for (at, check) in self.plan.checks.iter().enumerate() {
-            let Some(fault) = self.totals[at].and_then(|total| difference(check, total, self.sums[at])) else { continue };
+            let Some(fault) = self.totals[at].and_then(|total| difference(check, total, self.sums[at])) else {
+                continue;
+            };
             if check.refuses_file {
                 let (line_no, text) = self.rows.first().cloned().unwrap_or_default();
                 self.refusals.extend(hold::held(line_no, &[fault], &text));
@@ -301,7 +311,8 @@ impl<'p> Documents<'p> {
             return;
         }
         for violation in validate::violations(&self.event) {
-            let index = violation.path.strip_prefix("lines[").and_then(|rest| rest.split_once(']')?.0.parse::<usize>().ok());
+            let index =
+                violation.path.strip_prefix("lines[").and_then(|rest| rest.split_once(']')?.0.parse::<usize>().ok());
             let row = index.and_then(|at| self.line_rows.get(at).copied()).unwrap_or(0);
             let mut fault = hold::whole(violation.code, &violation.path, violation.found, violation.expected);
             if let Some(field) = self.field_of(&violation.path) {
@@ -313,7 +324,8 @@ impl<'p> Documents<'p> {
 
     /// The field that a path of the contract, as `lines[1].qty`, was read from.
     fn field_of(&self, path: &str) -> Option<&'p FieldPlan> {
-        let (before, after) = path.split_once('[').map_or((path, ""), |(a, b)| (a, b.split_once(']').map_or("", |x| x.1)));
+        let (before, after) =
+            path.split_once('[').map_or((path, ""), |(a, b)| (a, b.split_once(']').map_or("", |x| x.1)));
         let is_it = |field: &&FieldPlan| field.name.strip_prefix(before) == Some(after) && !field.label.is_empty();
         self.plan.detail_fields.iter().chain(&self.plan.header_fields).find(is_it)
     }

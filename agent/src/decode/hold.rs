@@ -10,8 +10,14 @@ pub(super) const TEXT_CHARS_MAX: usize = 1000;
 pub fn owner_of(code: &str) -> &'static str {
     match code {
         "ENCODING_ERROR" | "TRUNCATED_FILE" | "RECORD_TOO_LONG" => "site_it",
-        "UNKNOWN_UOM" | "HEADER_MISMATCH" | "UNKNOWN_RECORD_TYPE" | "UNSUPPORTED_DOCUMENT" | "INVALID_ACTION" | "INVALID_CODE"
-        | "TOO_MANY_REPEATS" | "DOCUMENT_TOO_LARGE" => "integration",
+        "UNKNOWN_UOM"
+        | "HEADER_MISMATCH"
+        | "UNKNOWN_RECORD_TYPE"
+        | "UNSUPPORTED_DOCUMENT"
+        | "INVALID_ACTION"
+        | "INVALID_CODE"
+        | "TOO_MANY_REPEATS"
+        | "DOCUMENT_TOO_LARGE" => "integration",
         _ => "warehouse",
     }
 }
@@ -22,8 +28,11 @@ pub(super) fn held(line_no: u64, faults: &[Fault], text: &str) -> Option<HeldLin
     let (first, others) = faults.split_first()?;
     let mut expected = first.expected.clone();
     for fault in others {
-        let written =
-            write!(expected, "; also {} `{}`: found {}, expected {}", fault.code, fault.field, fault.found, fault.expected);
+        let written = write!(
+            expected,
+            "; also {} `{}`: found {}, expected {}",
+            fault.code, fault.field, fault.found, fault.expected
+        );
         debug_assert!(written.is_ok(), "writing to a String does not fail");
     }
     Some(HeldLine {

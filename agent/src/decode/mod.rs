@@ -208,7 +208,19 @@ impl Decoder {
             refusals.clone_from(&bad);
         }
         let (header, lines, records, warnings) = (end.header, end.lines, end.records, end.warnings);
-        Ok(Survey { charset, header, lines, records, taken, held, bad, refusals, warnings, counts, repeats: finder.finish() })
+        Ok(Survey {
+            charset,
+            header,
+            lines,
+            records,
+            taken,
+            held,
+            bad,
+            refusals,
+            warnings,
+            counts,
+            repeats: finder.finish(),
+        })
     }
 
     /// Second pass: hands over each record with its number, from 1, until `visit` breaks.

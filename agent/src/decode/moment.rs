@@ -151,7 +151,8 @@ fn iso_clock(date: Date, bytes: &[u8]) -> Option<Written> {
     let minute = digits(bytes.get(step..step + 2)?)?;
     let mut rest = &bytes[step + 2..];
     let (mut second, mut nanos, mut precision, mut is_exact) = (0, 0, Precision::Minute, true);
-    let at_second = if has_colon { rest.strip_prefix(b":") } else { rest.first().filter(|b| b.is_ascii_digit()).map(|_| rest) };
+    let at_second =
+        if has_colon { rest.strip_prefix(b":") } else { rest.first().filter(|b| b.is_ascii_digit()).map(|_| rest) };
     if let Some(tail) = at_second {
         second = digits(tail.get(..2)?)?;
         rest = &tail[2..];
@@ -250,7 +251,9 @@ mod tests {
 
     #[test]
     fn a_day_that_is_not_in_the_calendar_is_no_time() {
-        for text in ["2026-02-30", "2026-13-01", "20261150", "CCYYMMDD", "00000000", "2026-11-23T25:00", "2026-11-23x", ""] {
+        for text in
+            ["2026-02-30", "2026-13-01", "20261150", "CCYYMMDD", "00000000", "2026-11-23T25:00", "2026-11-23x", ""]
+        {
             assert_eq!(read(text, &[]), None, "{text}");
         }
     }

@@ -28,7 +28,9 @@ impl NumberForm {
         if let Some(rest) = text.strip_prefix('-') {
             return Some((true, rest));
         }
-        if self.trailing_minus && let Some(rest) = text.strip_suffix('-') {
+        if self.trailing_minus
+            && let Some(rest) = text.strip_suffix('-')
+        {
             return Some((true, rest));
         }
         Some((false, text.strip_prefix('+').unwrap_or(text)))

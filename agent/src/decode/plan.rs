@@ -265,7 +265,9 @@ fn rest(
     let mut note = |from: &From| {
         from.each(&mut |part| match part {
             From::Column(column) => used.extend(binder.find(column)),
-            From::Path(path) => members.push(path.split('/').nth(1).unwrap_or("").replace("~1", "/").replace("~0", "~")),
+            From::Path(path) => {
+                members.push(path.split('/').nth(1).unwrap_or("").replace("~1", "/").replace("~0", "~"))
+            }
             From::Const(_) | From::Concat(_) | From::FirstOf(_) => {}
         });
     };

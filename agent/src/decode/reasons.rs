@@ -26,7 +26,8 @@ const X12: &[(&str, &[&str])] = &[
 
 /// Code to reason, as the table `reason_x12` of a profile.
 pub(super) fn x12() -> BTreeMap<String, String> {
-    let pairs = X12.iter().flat_map(|(reason, codes)| codes.iter().map(|code| ((*code).to_owned(), (*reason).to_owned())));
+    let pairs =
+        X12.iter().flat_map(|(reason, codes)| codes.iter().map(|code| ((*code).to_owned(), (*reason).to_owned())));
     pairs.collect()
 }
 

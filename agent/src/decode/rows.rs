@@ -164,7 +164,18 @@ pub(super) struct Rows<R> {
 
 impl<R: Read> Rows<R> {
     pub(super) fn new(input: R, dialect: Dialect, row_bytes_max: usize) -> Self {
-        Self { is_transcoded: false, input, dialect, buffer: Vec::new(), start: 0, filled: 0, is_ended: false, offset: 0, line_no: 1, row_bytes_max }
+        Self {
+            is_transcoded: false,
+            input,
+            dialect,
+            buffer: Vec::new(),
+            start: 0,
+            filled: 0,
+            is_ended: false,
+            offset: 0,
+            line_no: 1,
+            row_bytes_max,
+        }
     }
 
     /// Reads the next row that is neither blank nor a comment.
@@ -189,7 +200,9 @@ impl<R: Read> Rows<R> {
     /// Blank lines, comments, and the Ctrl-Z with which DOS programs end a text.
     fn is_passed_over(&self, raw: &[u8]) -> bool {
         let blank = |b: &u8| (*b == b' ' || *b == b'\t') && *b != self.dialect.delimiter;
-        raw.iter().all(blank) || raw == b"\x1a" || (self.dialect.comment.is_some() && raw.first() == self.dialect.comment.as_ref())
+        raw.iter().all(blank)
+            || raw == b"\x1a"
+            || (self.dialect.comment.is_some() && raw.first() == self.dialect.comment.as_ref())
     }
 
     fn is_open(&self, raw: &[u8]) -> bool {

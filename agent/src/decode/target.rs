@@ -1,6 +1,6 @@
 //! Fields of the canonical event by the names of the contract, as a profile's `to` names them.
 
-use docksync_proto::event::{ContainerKind, Container, Content, Event, Interchange, Line, PartyRole, RefKind};
+use docksync_proto::event::{Container, ContainerKind, Content, Event, Interchange, Line, PartyRole, RefKind};
 
 /// What kind of value a field takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -342,7 +342,9 @@ impl Target {
             Self::EventTime => Kind::Time,
             Self::Action => Kind::Action,
             Self::ReferenceDate(_) => Kind::Date,
-            Self::Event(_) | Self::Reference(_) | Self::Party(..) | Self::Interchange(_) | Self::Extension(_) => Kind::Text,
+            Self::Event(_) | Self::Reference(_) | Self::Party(..) | Self::Interchange(_) | Self::Extension(_) => {
+                Kind::Text
+            }
             Self::Line(field) => field.kind(),
             Self::Container(field) => match field {
                 ContainerField::Text(_) | ContainerField::WeightUnit => Kind::Text,
@@ -367,7 +369,9 @@ impl Target {
 impl LineField {
     const fn kind(self) -> Kind {
         match self {
-            Self::Text(_) | Self::Serials | Self::NetWeightUnit | Self::GrossWeightUnit | Self::Reference(_) => Kind::Text,
+            Self::Text(_) | Self::Serials | Self::NetWeightUnit | Self::GrossWeightUnit | Self::Reference(_) => {
+                Kind::Text
+            }
             Self::Quantity(_) | Self::NetWeight | Self::GrossWeight => Kind::Decimal,
             Self::Uom => Kind::Uom,
             Self::Gtin => Kind::Gtin,

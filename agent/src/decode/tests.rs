@@ -224,7 +224,8 @@ fn every_mistake_of_a_profile_is_named_with_its_place() {
 
     let problems = profile::read(&PathBuf::from("feed.toml"), text).unwrap_err();
 
-    let shown: Vec<String> = problems.iter().map(|p| format!("{}:{} {} {}", p.line, p.column, p.code, p.help)).collect();
+    let shown: Vec<String> =
+        problems.iter().map(|p| format!("{}:{} {} {}", p.line, p.column, p.code, p.help)).collect();
     for expected in [
         "4:14 C020 did you mean `pick_confirmed`?",
         "5:1 C002 did you mean `match`?",

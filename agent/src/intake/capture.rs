@@ -211,7 +211,8 @@ impl<'w> Writer<'w> {
     }
 
     fn batch(&mut self) -> Result<(), IntakeError> {
-        let ready = self.builder.take().map_err(|source| IntakeError::Encode { path: self.file.path.clone(), source })?;
+        let ready =
+            self.builder.take().map_err(|source| IntakeError::Encode { path: self.file.path.clone(), source })?;
         self.chunk.batches.extend(ready);
         Ok(())
     }

@@ -82,6 +82,10 @@ pub struct FeedFacts {
 }
 
 impl FeedFacts {
+    pub(super) fn of(feed: String, folder: PathBuf) -> Self {
+        Self { feed, folder, ..Self::default() }
+    }
+
     /// Notes that a file appeared: feeds the rhythm.
     pub(super) fn saw(&mut self, name: String, at: Timestamp) {
         if let Some(last) = self.last_seen_at {

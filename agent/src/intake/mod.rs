@@ -51,6 +51,7 @@ use shelve::Shelves;
 pub use capture::{CHUNK_BATCHES_MAX, CHUNK_HELD_MAX};
 pub use clock::{Clock, SystemClock};
 pub use facts::{FeedFacts, IntakeFacts, Trouble, Watching};
+pub(crate) use open::sha256;
 pub use pattern::{matches, shown};
 pub use scan::{SCAN_FILES_MAX, SCAN_NAMES_MAX};
 
@@ -268,7 +269,7 @@ impl Intake {
             expect_hours: feed.expect_hours,
         };
         let feeds: Vec<Feed> = config.feeds.iter().map(feed).collect();
-        let facts = |feed: &Feed| Facts { feed: feed.name.clone(), folder: feed.folder.clone(), ..Facts::default() };
+        let facts = |feed: &Feed| Facts::of(feed.name.clone(), feed.folder.clone());
         let intake = &config.intake;
         Self {
             facts: IntakeFacts::new(feeds.iter().map(facts).collect()),

@@ -18,7 +18,6 @@ pub(super) struct Opened {
     pub(super) file: File,
     pub(super) size: u64,
     pub(super) mtime_ns: i128,
-    pub(super) device: u64,
 }
 
 /// Opens a plain file for reading. A FIFO does not block, a link is not followed.
@@ -37,7 +36,7 @@ pub(super) fn open(path: &Path) -> Result<Opened, IntakeError> {
         return Err(IntakeError::NotPlain { path: path.to_path_buf(), kind });
     }
     let mtime_ns = i128::from(meta.mtime()) * 1_000_000_000 + i128::from(meta.mtime_nsec());
-    Ok(Opened { file, size: meta.len(), mtime_ns, device: meta.dev() })
+    Ok(Opened { file, size: meta.len(), mtime_ns })
 }
 
 /// What a thing is, where it is no plain file.
@@ -60,7 +59,7 @@ pub(super) fn not_plain(meta: &std::fs::Metadata) -> Option<&'static str> {
 }
 
 /// SHA-256 of all of it; the file is rewound.
-pub(super) fn sha256(file: &mut File) -> io::Result<[u8; 32]> {
+pub(crate) fn sha256(file: &mut File) -> io::Result<[u8; 32]> {
     file.rewind()?;
     let (mut hash, mut buffer) = (Sha256::new(), vec![0; 256 * 1024]);
     loop {

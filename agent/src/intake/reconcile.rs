@@ -26,7 +26,9 @@ impl Intake {
             known.insert(file.path.clone());
             match self.feeds.iter().position(|feed| feed.name == file.feed) {
                 Some(feed) => self.settle(feed, file)?,
-                None => tracing::warn!(feed = %file.feed, file = %file.name, "file of a feed that is gone was left alone"),
+                None => {
+                    tracing::warn!(feed = %file.feed, file = %file.name, "file of a feed that is gone was left alone")
+                }
             }
         }
         for (at, feed) in self.feeds.iter().enumerate() {
@@ -88,7 +90,8 @@ fn days(today: Date) -> Vec<Date> {
 
 /// Files two folders down: `work/<feed>/<number>/<name>`.
 fn files_below(dir: &Path) -> Vec<PathBuf> {
-    let entries = |dir: &Path| std::fs::read_dir(dir).into_iter().flatten().filter_map(Result::ok).map(|entry| entry.path());
+    let entries =
+        |dir: &Path| std::fs::read_dir(dir).into_iter().flatten().filter_map(Result::ok).map(|entry| entry.path());
     let mut files: Vec<PathBuf> = entries(dir).flat_map(|own| entries(&own).collect::<Vec<_>>()).collect();
     files.sort();
     files

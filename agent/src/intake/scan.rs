@@ -164,7 +164,6 @@ fn look(path: &Path, profile: &Profile, all: &BTreeSet<OsString>) -> Result<Seen
     Ok(seen)
 }
 
-
 /// UTF-16LE text ends in a zero byte: CR or LF, then 0. Space set aside is nothing but zeros.
 fn is_utf16(profile: &Profile, tail: &[u8]) -> bool {
     let is_possible = matches!(profile.encoding, None | Some(Charset::Utf16Le | Charset::Utf16Be));
@@ -174,7 +173,8 @@ fn is_utf16(profile: &Profile, tail: &[u8]) -> bool {
 /// Whether the last line that is not blank is a trailer row, and ended.
 fn has_trailer(profile: &Profile, tail: &[u8]) -> bool {
     let Parse::Csv(csv) = &profile.parse else { return true };
-    let Some((column, trailer)) = csv.record_type.as_ref().and_then(|r| Some((&r.column, r.trailer.as_deref()?))) else {
+    let Some((column, trailer)) = csv.record_type.as_ref().and_then(|r| Some((&r.column, r.trailer.as_deref()?)))
+    else {
         return true;
     };
     // Zero bytes are those of UTF-16; the words themselves are ASCII.

@@ -76,7 +76,9 @@ impl Shelves {
                     remove_empty(&own);
                     match error.kind() {
                         io::ErrorKind::CrossesDevices => {}
-                        io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied => return Ok(Claimed::InPlace),
+                        io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied => {
+                            return Ok(Claimed::InPlace);
+                        }
                         _ => return Err(failed(error)),
                     }
                 }
@@ -120,7 +122,8 @@ impl Shelves {
         for dir in dirs {
             let there = (0..CLASHES_MAX).map(|nth| dir.join(numbered(name, nth))).take_while(|path| path.exists());
             for path in there {
-                let hash = super::open::open(&path).ok().and_then(|mut opened| super::open::sha256(&mut opened.file).ok());
+                let hash =
+                    super::open::open(&path).ok().and_then(|mut opened| super::open::sha256(&mut opened.file).ok());
                 if hash.as_ref() == Some(sha256) {
                     return Some(path);
                 }
@@ -217,7 +220,9 @@ mod tests {
         let mut ends = Vec::new();
         for _ in 0..2 {
             std::fs::write(folder.join("a.csv"), "x").unwrap();
-            let Claimed::Moved(path) = shelves.claim("pick", &folder.join("a.csv")).unwrap() else { panic!("not moved") };
+            let Claimed::Moved(path) = shelves.claim("pick", &folder.join("a.csv")).unwrap() else {
+                panic!("not moved")
+            };
             ends.push(shelves.shelve(&path, &folder, Shelf::Archive, DAY).unwrap());
         }
 
@@ -234,7 +239,8 @@ mod tests {
         std::fs::create_dir_all(&archive).unwrap();
         std::fs::write(archive.join("a.csv"), "other").unwrap();
         std::fs::write(archive.join("a.csv.1"), "mine").unwrap();
-        let hash = sha2::Digest::finalize(sha2::Digest::chain_update(<sha2::Sha256 as sha2::Digest>::new(), "mine")).into();
+        let hash =
+            sha2::Digest::finalize(sha2::Digest::chain_update(<sha2::Sha256 as sha2::Digest>::new(), "mine")).into();
 
         let found = shelves.find(&dir.path().join("work/pick/1/a.csv"), Path::new("/in"), &hash, &[DAY]);
 

@@ -119,7 +119,10 @@ impl CaptureStore for MemoryStore {
     fn is_known_in_place(&self, feed: &str, path: &Path, size: u64, mtime_ms: i64) -> Result<bool, QueueError> {
         let same = |kept: &Kept| {
             let file = &kept.file;
-            file.feed == feed && kept.moved_to.as_deref() == Some(path) && file.size == size && file.mtime_ms == mtime_ms
+            file.feed == feed
+                && kept.moved_to.as_deref() == Some(path)
+                && file.size == size
+                && file.mtime_ms == mtime_ms
         };
         Ok(self.files.lock().unwrap().iter().any(same))
     }
@@ -197,7 +200,8 @@ impl Dock {
 
     fn put(&self, name: &str, rows: usize) {
         let row = |n| format!("SO{n},4711,1,2026-11-23T09:00:00\n");
-        std::fs::write(self.path("in").join(name), HEADER.to_owned() + &(0..rows).map(row).collect::<String>()).unwrap();
+        std::fs::write(self.path("in").join(name), HEADER.to_owned() + &(0..rows).map(row).collect::<String>())
+            .unwrap();
     }
 
     fn turn(&mut self, intake: &Intake) {

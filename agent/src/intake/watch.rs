@@ -11,9 +11,8 @@ use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
 use super::facts::Watching;
 
 /// File systems whose changes may be made elsewhere: NFS, SMB, CIFS, SMB2, FUSE, 9P, AFS, Ceph, NCP (statfs(2)).
-const REMOTE: &[u64] = &[
-    0x6969, 0x517b, 0xff53_4d42, 0xfe53_4d42, 0x6573_5546, 0x0102_1997, 0x5346_414f, 0x00c3_6400, 0x564c,
-];
+const REMOTE: &[u64] =
+    &[0x6969, 0x517b, 0xff53_4d42, 0xfe53_4d42, 0x6573_5546, 0x0102_1997, 0x5346_414f, 0x00c3_6400, 0x564c];
 
 /// Wakes the scanner of one feed.
 #[derive(Debug, Clone, Default)]

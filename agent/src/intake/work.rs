@@ -87,8 +87,9 @@ impl Intake {
             self.store.is_known_in_place(&feed.name, path, size, mtime_ms).unwrap_or(false)
         };
         let now = self.clock.monotonic();
-        let found = scan::scan(&feed.folder, feed.decoder.profile(), memory, self.settings.file_bytes_max, now, &is_done)
-            .and_then(|scan| same_device(scan, device, &feed.folder));
+        let found =
+            scan::scan(&feed.folder, feed.decoder.profile(), memory, self.settings.file_bytes_max, now, &is_done)
+                .and_then(|scan| same_device(scan, device, &feed.folder));
         match found {
             Ok(scan) => {
                 let again = scan.look_again;
@@ -204,7 +205,8 @@ impl Intake {
             Disposition::Retry | Disposition::Leave => self.trouble(at, &error),
         }
         // A file left in place comes up again with the next scan.
-        let is_claimed = !path.starts_with(&self.feeds[at].folder) || path.components().any(|c| c.as_os_str() == shelve::SIDE_DIR);
+        let is_claimed =
+            !path.starts_with(&self.feeds[at].folder) || path.components().any(|c| c.as_os_str() == shelve::SIDE_DIR);
         if is_claimed {
             let attempts = attempts.saturating_add(1);
             self.board.put_claimed(at, path, attempts, self.clock.monotonic() + pause(attempts));

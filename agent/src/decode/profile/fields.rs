@@ -30,7 +30,14 @@ const TYPES: &[(&str, &[Kind])] = &[
     (
         "text",
         &[
-            Kind::Text, Kind::Uom, Kind::Reason, Kind::Status, Kind::LineStatus, Kind::Gtin, Kind::Sscc, Kind::Action,
+            Kind::Text,
+            Kind::Uom,
+            Kind::Reason,
+            Kind::Status,
+            Kind::LineStatus,
+            Kind::Gtin,
+            Kind::Sscc,
+            Kind::Action,
             Kind::ContainerKind,
         ],
     ),
@@ -71,7 +78,8 @@ fn target(section: &Section<'_, '_>, name: &str) -> Option<Target> {
     {
         let known = Target::known();
         let near = did_you_mean(name, known.iter().map(String::as_str));
-        let help = near.map_or("see the fields of docksync.event.v1".to_owned(), |near| format!("did you mean `{near}`?"));
+        let help =
+            near.map_or("see the fields of docksync.event.v1".to_owned(), |near| format!("did you mean `{near}`?"));
         section.wrong(node, "C010", format!("the event has no field `{name}`"), help);
     }
     target
@@ -114,7 +122,11 @@ fn record(table: &Section<'_, '_>, ground: &Ground) -> Option<Scope> {
     let found = words.iter().find(|(word, _)| *word == text).map(|(_, scope)| *scope);
     if found.is_none() {
         let known: Vec<&str> = words.iter().map(|(w, _)| *w).collect();
-        let help = if known.is_empty() { "declare [parse] record_type".to_owned() } else { format!("known: {}", known.join(", ")) };
+        let help = if known.is_empty() {
+            "declare [parse] record_type".to_owned()
+        } else {
+            format!("known: {}", known.join(", "))
+        };
         table.wrong(node, "C012", format!("no record type `{text}` is declared"), help);
     }
     found
@@ -134,7 +146,12 @@ fn plain(table: &Section<'_, '_>, ground: &Ground) -> Option<From> {
     if let Some(node) = table.node("path") {
         let path = table.text_of("path", node)?;
         if ground.is_csv || !(path.is_empty() || path.starts_with('/')) {
-            table.wrong(node, "C013", format!("`{path}` is no JSON pointer into this format"), "for ndjson write path = \"/name\"");
+            table.wrong(
+                node,
+                "C013",
+                format!("`{path}` is no JSON pointer into this format"),
+                "for ndjson write path = \"/name\"",
+            );
             return None;
         }
         return Some(From::Path(path.to_owned()));
@@ -224,7 +241,9 @@ fn transform<'t>(section: &Section<'_, 't>, ground: &Ground, item: &Node<'t>) ->
                 let table = value.get_ref().as_table()?;
                 number(table.iter().find(|(k, _)| *k.get_ref() == name)?.1)
             };
-            part("start").zip(part("len")).map(|(start, len)| Transform::Substring { start: start as usize, len: len as usize })
+            part("start")
+                .zip(part("len"))
+                .map(|(start, len)| Transform::Substring { start: start as usize, len: len as usize })
         }
         "negate_if" => section_like(section, value).and_then(|table| {
             let from = plain(&table, ground);

@@ -16,7 +16,12 @@ use crate::{
         problem::{Problem, suggestion},
         section::{Document, Section},
     },
-    decode::{charset::Charset, number::NumberForm, rows::Dialect, target::{ContainerField, ContainerText, LineField, LineText, Target}},
+    decode::{
+        charset::Charset,
+        number::NumberForm,
+        rows::Dialect,
+        target::{ContainerField, ContainerText, LineField, LineText, Target},
+    },
 };
 
 /// Names that no warehouse system gives to a finished file.
@@ -120,7 +125,9 @@ fn head(feed: &Section<'_, '_>, is_split: bool) -> Option<Profile> {
         sequence,
         encoding: feed.word("encoding", ENCODINGS).unwrap_or(None),
         complete: complete(feed)?,
-        on_revision: feed.word("on_revision", &[("hold", Revision::Hold), ("latest", Revision::Latest)]).unwrap_or(Revision::Hold),
+        on_revision: feed
+            .word("on_revision", &[("hold", Revision::Hold), ("latest", Revision::Latest)])
+            .unwrap_or(Revision::Hold),
         split: feed.flag("split").unwrap_or(is_split),
         parse: Parse::Ndjson(NdjsonParse { common: common_default(), lines: None }),
         group: Group::Row,
@@ -293,15 +300,22 @@ fn group(section: Section<'_, '_>, parsed: Option<&Parse>) -> Option<Group> {
         section.missing("by", "\"header_record\" or a list of columns");
         return None;
     };
-    let has_header = matches!(parsed, Some(Parse::Csv(csv)) if csv.record_type.as_ref().is_some_and(|r| r.header.is_some()));
+    let has_header =
+        matches!(parsed, Some(Parse::Csv(csv)) if csv.record_type.as_ref().is_some_and(|r| r.header.is_some()));
     let group = match (node.get_ref().as_str(), node.get_ref().as_array()) {
         (Some("header_record"), _) if has_header || parsed.is_none() => Some(Group::HeaderRecord),
         (Some("header_record"), _) => {
-            section.wrong(node, "C023", "no header record is declared".to_owned(), "add [parse] record_type = { header = ... }");
+            section.wrong(
+                node,
+                "C023",
+                "no header record is declared".to_owned(),
+                "add [parse] record_type = { header = ... }",
+            );
             None
         }
         (_, Some(columns)) if matches!(parsed, Some(Parse::Csv(_)) | None) => {
-            let columns: Option<Vec<Column>> = columns.iter().map(|item| fields::column_of(&section, "by", item)).collect();
+            let columns: Option<Vec<Column>> =
+                columns.iter().map(|item| fields::column_of(&section, "by", item)).collect();
             columns.map(Group::Columns)
         }
         _ => {
@@ -355,9 +369,8 @@ fn mandatory(root: &Section<'_, '_>, profile: &Profile) {
         root.missing("field", "add a [[field]] with to = \"lines.item.sku\"");
     }
     let has_content = has(&|to| matches!(to, Target::Content(_)));
-    let named = |to: &Target| {
-        matches!(to, Target::Container(ContainerField::Sscc | ContainerField::Text(ContainerText::Id)))
-    };
+    let named =
+        |to: &Target| matches!(to, Target::Container(ContainerField::Sscc | ContainerField::Text(ContainerText::Id)));
     if has_content && !has(&named) {
         root.missing("field", "add a [[field]] with to = \"containers.container_id\"");
     }
