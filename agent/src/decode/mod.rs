@@ -1,1 +1,301 @@
-//! Room in the making.
+//! Turns the bytes of one export into canonical events, by the feed's declared profile.
+//!
+//! Takes: a readable, seekable file, the facts of the file, a [`Profile`]. Gives: for each record an event or the lines that
+//! are held, each with place, reason and whose move it is.
+//!
+//! - Two passes. [`Decoder::survey`] reads all of the file, stores nothing, and decides whether it is taken at all.
+//!   [`Decoder::emit`] reads it again and hands over one record at a time, the same whenever it is asked.
+//! - Memory does not grow with the file: rows, documents and repeated keys are bounded.
+//! - A bad line is held; its neighbours flow. A document (rows under one header or key) with a bad line is held whole.
+//! - Nothing is dropped: what no field names becomes an extension, what is doubtful a warning.
+//!
+//! It opens no file, moves nothing and reads no clock. EDI, XML and fixed-width dialects stand beside `csv` and `ndjson`.
+
+mod assign;
+mod charset;
+mod csv;
+mod documents;
+mod hold;
+pub mod json;
+mod moment;
+mod ndjson;
+mod number;
+mod plan;
+pub mod profile;
+mod reasons;
+mod repeats;
+mod rows;
+pub mod target;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::{BTreeMap, HashSet},
+    io::{self, Read, Seek},
+    ops::ControlFlow,
+    sync::Arc,
+};
+
+use docksync_proto::{
+    event::{Event, EventTime, EventType},
+    identity,
+    site::SiteId,
+};
+use jiff::{Timestamp, tz::TimeZone};
+use uuid::Uuid;
+
+use crate::queue::capture::HeldLine;
+use assign::Tools;
+use charset::Utf8Reader;
+use documents::Outcome;
+use moment::Clockwork;
+use profile::{Parse, Profile};
+use repeats::{Finder, Numberer};
+
+pub use charset::Charset;
+pub use documents::DOCUMENT_ROWS_MAX;
+pub use hold::owner_of;
+pub use plan::HeaderMismatch;
+pub use repeats::REPEATS_MAX;
+
+/// Longest row in bytes.
+pub const ROW_BYTES_MAX: usize = 1024 * 1024;
+/// Most bad lines that a survey keeps; more are counted.
+pub const BAD_LINES_MAX: usize = 10_000;
+
+/// Why a file could not be decoded.
+#[derive(Debug, thiserror::Error)]
+pub enum DecodeError {
+    /// The bytes could not be read.
+    #[error("cannot read the export")]
+    Read(#[source] io::Error),
+}
+
+/// Facts of a file that its events carry.
+#[derive(Debug, Clone)]
+pub struct FileFacts {
+    /// Feed whose folder it lay in.
+    pub feed: String,
+    /// Its name.
+    pub name: String,
+    /// SHA-256 of its bytes, lower-case hex.
+    pub sha256: String,
+    /// Its size in bytes.
+    pub size: u64,
+    /// When the agent took it.
+    pub record_time: Timestamp,
+}
+
+/// A record of the file, as the second pass gives it.
+#[derive(Debug)]
+pub enum Record<'r> {
+    /// A good event.
+    Event(&'r Event),
+    /// Its lines, each with a reason.
+    Held(&'r [HeldLine]),
+}
+
+/// What the first pass found.
+#[derive(Debug)]
+pub struct Survey {
+    /// Character set by which the file is read.
+    pub charset: Charset,
+    /// Names of its columns, where it has a header row.
+    pub header: Vec<String>,
+    /// Data lines.
+    pub lines: u64,
+    /// Records: documents, or rows where each row is one.
+    pub records: u64,
+    /// Lines that good events hold.
+    pub taken: u64,
+    /// Lines that are held.
+    pub held: u64,
+    /// The first [`BAD_LINES_MAX`] of them.
+    pub bad: Vec<HeldLine>,
+    /// Why the file is refused as a whole; empty where it is taken.
+    pub refusals: Vec<HeldLine>,
+    /// Doubts about the file as a whole.
+    pub warnings: Vec<String>,
+    /// Good events by type.
+    pub counts: BTreeMap<EventType, u64>,
+    repeats: HashSet<Uuid>,
+}
+
+impl Survey {
+    /// Whether nothing of the file is taken.
+    pub fn is_refused(&self) -> bool {
+        !self.refusals.is_empty()
+    }
+}
+
+/// Reads files of one feed.
+#[derive(Debug, Clone)]
+pub struct Decoder {
+    profile: Arc<Profile>,
+    site: SiteId,
+    zone: TimeZone,
+    zone_name: String,
+}
+
+/// What one pass over the file found.
+#[derive(Debug, Default)]
+struct PassEnd {
+    header: Vec<String>,
+    lines: u64,
+    records: u64,
+    refusals: Vec<HeldLine>,
+    warnings: Vec<String>,
+}
+
+/// Where a pass hands its records to.
+type Visit<'v> = dyn FnMut(u64, Outcome<'_>) -> ControlFlow<()> + 'v;
+
+/// What a pass starts from.
+struct Setup {
+    tools: Tools,
+    blank: Event,
+    is_trusted: bool,
+    offset: u64,
+}
+
+impl Decoder {
+    /// A decoder for a feed; the profile's site and zone go before those of the agent.
+    pub fn new(profile: Arc<Profile>, site: &SiteId, zone: &TimeZone, zone_name: &str) -> Self {
+        let common = profile.common();
+        let (zone, zone_name) = match &common.zone {
+            Some(own) => (own.clone(), common.zone_name.clone()),
+            None => (zone.clone(), zone_name.to_owned()),
+        };
+        let site = profile.site.clone().unwrap_or_else(|| site.clone());
+        Self { profile, site, zone, zone_name }
+    }
+
+    /// The feed's profile.
+    pub fn profile(&self) -> &Profile {
+        &self.profile
+    }
+
+    /// First pass: reads everything, decides whether the file is taken.
+    ///
+    /// # Errors
+    /// [`DecodeError::Read`] where the bytes cannot be read; then nothing is decided.
+    pub fn survey<R: Read + Seek>(&self, input: &mut R, file: &FileFacts) -> Result<Survey, DecodeError> {
+        let charset = self.charset(input)?;
+        let mut finder = Finder::new(file.size);
+        let (mut taken, mut held, mut bad, mut counts) = (0, 0, Vec::new(), BTreeMap::new());
+        let mut is_within = true;
+        let end = self.pass(input, file, charset, false, &mut |_, outcome| {
+            match outcome {
+                Outcome::Event(event, rows) => {
+                    taken += rows;
+                    *counts.entry(event.event_type).or_insert(0) += 1;
+                    is_within &= finder.note(identity::event_id(event));
+                }
+                Outcome::Held(lines) => {
+                    held += lines.len() as u64;
+                    let room = BAD_LINES_MAX - bad.len();
+                    bad.extend(lines.iter().take(room).cloned());
+                }
+            }
+            ControlFlow::Continue(())
+        })?;
+        let mut refusals = end.refusals;
+        if !is_within {
+            let fault = hold::whole("TOO_MANY_REPEATS", "", "more repeated facts", format!("at most {REPEATS_MAX}"));
+            refusals.extend(hold::held(0, &[fault], ""));
+        }
+        if refusals.is_empty() && self.profile.refuses_file {
+            refusals.clone_from(&bad);
+        }
+        let (header, lines, records, warnings) = (end.header, end.lines, end.records, end.warnings);
+        Ok(Survey {
+            charset,
+            header,
+            lines,
+            records,
+            taken,
+            held,
+            bad,
+            refusals,
+            warnings,
+            counts,
+            repeats: finder.finish(),
+        })
+    }
+
+    /// Second pass: hands over each record with its number, from 1, until `visit` breaks.
+    ///
+    /// # Errors
+    /// [`DecodeError::Read`] where the bytes cannot be read.
+    pub fn emit<R: Read + Seek>(
+        &self,
+        input: &mut R,
+        file: &FileFacts,
+        survey: &Survey,
+        visit: &mut dyn FnMut(u64, Record<'_>) -> ControlFlow<()>,
+    ) -> Result<(), DecodeError> {
+        let mut numberer = Numberer::new(&survey.repeats);
+        // Without a held line every rule of the contract is known to be met.
+        let is_trusted = survey.held == 0;
+        self.pass(input, file, survey.charset, is_trusted, &mut |record, outcome| match outcome {
+            Outcome::Event(event, _) => {
+                if numberer.is_needed() {
+                    event.ordinal = numberer.next(identity::event_id(event));
+                }
+                visit(record, Record::Event(event))
+            }
+            Outcome::Held(lines) => visit(record, Record::Held(lines)),
+        })?;
+        Ok(())
+    }
+
+    fn charset<R: Read + Seek>(&self, input: &mut R) -> Result<Charset, DecodeError> {
+        match self.profile.encoding {
+            Some(charset) => Ok(charset),
+            None => {
+                input.rewind().map_err(DecodeError::Read)?;
+                Charset::detect(input).map_err(DecodeError::Read)
+            }
+        }
+    }
+
+    fn pass<R: Read + Seek>(
+        &self,
+        input: &mut R,
+        file: &FileFacts,
+        charset: Charset,
+        is_trusted: bool,
+        visit: &mut Visit<'_>,
+    ) -> Result<PassEnd, DecodeError> {
+        input.rewind().map_err(DecodeError::Read)?;
+        let mut mark = Vec::with_capacity(3);
+        input.by_ref().take(3).read_to_end(&mut mark).map_err(DecodeError::Read)?;
+        input.rewind().map_err(DecodeError::Read)?;
+        let clockwork = Clockwork::new(self.zone.clone(), self.zone_name.clone());
+        let setup = Setup {
+            tools: Tools { number: self.profile.common().number, clockwork },
+            blank: self.blank(file),
+            is_trusted,
+            offset: if charset == Charset::Utf8 && mark == [0xef, 0xbb, 0xbf] { 3 } else { 0 },
+        };
+        let text = Utf8Reader::new(input, charset);
+        match &self.profile.parse {
+            Parse::Csv(parse) => csv::pass(&self.profile, parse, text, charset, setup, visit),
+            Parse::Ndjson(parse) => ndjson::pass(&self.profile, parse, text, charset, setup, visit),
+        }
+    }
+
+    /// What all events of the file share.
+    fn blank(&self, file: &FileFacts) -> Event {
+        let time = EventTime::utc(Timestamp::UNIX_EPOCH);
+        let mut event = Event::new(documents::BLANK_TYPE, self.site.clone(), time, file.record_time);
+        event.split = self.profile.split;
+        event.source.system.clone_from(&self.profile.system);
+        event.source.format = self.profile.format();
+        event.source.feed.clone_from(&file.feed);
+        event.source.file_name.clone_from(&file.name);
+        event.source.file_sha256.clone_from(&file.sha256);
+        event.source.file_size = file.size;
+        event
+    }
+}

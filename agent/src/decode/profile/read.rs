@@ -1,0 +1,377 @@
+//! Reads a profile's text.
+
+use std::{collections::BTreeMap, path::Path};
+
+use docksync_proto::{event::EventType, site::SiteId};
+use jiff::tz::TimeZone;
+use regex::Regex;
+
+use super::{
+    Column, Common, CompleteRule, CsvParse, Field, Group, NdjsonParse, Parse, Profile, RecordType, Revision, Scope,
+    TypeRule,
+    fields::{self, Ground},
+};
+use crate::{
+    config::{
+        problem::{Problem, suggestion},
+        section::{Document, Section},
+    },
+    decode::{
+        charset::Charset,
+        number::NumberForm,
+        rows::Dialect,
+        target::{ContainerField, ContainerText, LineField, LineText, Target},
+    },
+};
+
+/// Names that no warehouse system gives to a finished file.
+const REJECTS: &[&str] = &["*.tmp", "*.part", "*.filepart", "~*", ".*"];
+const ENCODINGS: &[(&str, Option<Charset>)] = &[
+    ("auto", None),
+    ("utf-8", Some(Charset::Utf8)),
+    ("utf-8-bom", Some(Charset::Utf8)),
+    ("utf-16le", Some(Charset::Utf16Le)),
+    ("utf-16be", Some(Charset::Utf16Be)),
+    ("windows-1252", Some(Charset::Windows1252)),
+    ("iso-8859-1", Some(Charset::Latin1)),
+];
+
+/// Reads a profile.
+///
+/// # Errors
+/// Every mistake in the text, in its order.
+pub fn read(path: &Path, text: &str) -> Result<Profile, Vec<Problem>> {
+    let document = Document::parse(path.to_path_buf(), text);
+    let profile = document.root().and_then(|root| profile(root));
+    let problems = document.into_problems();
+    match profile {
+        Some(profile) if problems.is_empty() => Ok(profile),
+        _ => Err(problems),
+    }
+}
+
+fn profile(root: Section<'_, '_>) -> Option<Profile> {
+    let feed = require(&root, "feed");
+    let parsed = require(&root, "parse").and_then(parse);
+    let tables = tables(&root);
+    let group_node = root.section("group");
+    let has_group = group_node.is_some();
+    let group = group_node.map_or(Some(Group::Row), |section| group(section, parsed.as_ref()));
+    let ground = ground(parsed.as_ref(), group.as_ref(), tables);
+    let fields: Vec<Option<Field>> = root.sections("field").into_iter().map(|s| fields::field(s, &ground)).collect();
+    let checks: Vec<_> = root.sections("check").into_iter().map(|s| fields::check(s, &ground)).collect();
+    let (refuses_file, keeps_unknown) = on_error(&root);
+    let is_split = !has_group && !ground.has_header_scope;
+    let profile = feed.and_then(|feed| {
+        let fields = fields.into_iter().collect::<Option<Vec<_>>>();
+        let event_type = event_type(&feed, &ground);
+        let half = head(&feed, is_split);
+        feed.close();
+        let (fields, half) = (fields?, half?);
+        Some(Profile {
+            event_type: event_type?,
+            parse: parsed?,
+            group: group?,
+            fields,
+            checks: checks.into_iter().collect::<Option<_>>()?,
+            refuses_file,
+            keeps_unknown,
+            ..half
+        })
+    });
+    if let Some(profile) = &profile {
+        mandatory(&root, profile);
+    }
+    root.close();
+    profile
+}
+
+fn require<'d, 't>(root: &Section<'d, 't>, key: &'static str) -> Option<Section<'d, 't>> {
+    if root.node(key).is_none() {
+        root.missing(key, format!("add [{key}]"));
+    }
+    root.section(key)
+}
+
+/// What `[feed]` says apart from the event type.
+fn head(feed: &Section<'_, '_>, is_split: bool) -> Option<Profile> {
+    let name = feed.required_text("name", "a short name, as \"dc7-receipts\"");
+    let version = feed.number("version");
+    if feed.node("version").is_none() {
+        feed.missing("version", "version = 1");
+    }
+    let site = feed.node("site").and_then(|node| {
+        let text = feed.text_of("site", node)?;
+        SiteId::new(text).map_err(|e| feed.wrong(node, "C018", e.to_string(), "")).ok()
+    });
+    let matches = feed.texts("match");
+    if matches.is_empty() {
+        feed.missing("match", "as match = [\"*.csv\"]");
+    }
+    let mut rejects = feed.texts("reject");
+    rejects.extend(REJECTS.iter().map(|r| (*r).to_owned()));
+    let sequence = feed.node("sequence").and_then(|node| {
+        let text = feed.text_of("sequence", node)?;
+        Regex::new(text).map_err(|_| feed.wrong(node, "C019", "not a regular expression".to_owned(), "")).ok()
+    });
+    Some(Profile {
+        name: name?.to_owned(),
+        version: version?,
+        system: feed.text("system").unwrap_or("").to_owned(),
+        site,
+        event_type: TypeRule::Const(EventType::EpcisOther),
+        matches,
+        rejects,
+        sequence,
+        encoding: feed.word("encoding", ENCODINGS).unwrap_or(None),
+        complete: complete(feed)?,
+        on_revision: feed
+            .word("on_revision", &[("hold", Revision::Hold), ("latest", Revision::Latest)])
+            .unwrap_or(Revision::Hold),
+        split: feed.flag("split").unwrap_or(is_split),
+        parse: Parse::Ndjson(NdjsonParse { common: common_default(), lines: None }),
+        group: Group::Row,
+        fields: Vec::new(),
+        checks: Vec::new(),
+        refuses_file: false,
+        keeps_unknown: true,
+    })
+}
+
+fn complete(feed: &Section<'_, '_>) -> Option<CompleteRule> {
+    let Some(section) = feed.section("complete") else { return Some(CompleteRule::Quiet { seconds: 10 }) };
+    let rule = section.word("rule", &[("quiet", 0_u8), ("rename", 1), ("marker", 2), ("trailer", 3), ("companion", 2)]);
+    let marker = section.text("marker").or(section.text("companion")).map(str::to_owned);
+    let seconds = section.number("seconds").unwrap_or(10);
+    let complete = match (rule, marker) {
+        (Some(2) | None, Some(suffix)) => Some(CompleteRule::Marker { suffix }),
+        (Some(2), None) => Some(CompleteRule::Marker { suffix: ".done".to_owned() }),
+        (Some(0), _) => Some(CompleteRule::Quiet { seconds }),
+        (Some(1), _) => Some(CompleteRule::Rename),
+        (Some(_), _) => Some(CompleteRule::Trailer),
+        (None, None) => {
+            section.missing("rule", "quiet, rename, marker or trailer");
+            None
+        }
+    };
+    section.close();
+    complete
+}
+
+fn event_type(feed: &Section<'_, '_>, ground: &Ground) -> Option<TypeRule> {
+    let Some(node) = feed.node("event_type") else {
+        feed.missing("event_type", "as event_type = \"pick_confirmed\"");
+        return None;
+    };
+    let known: Vec<&str> = EventType::ALL.iter().map(|t| t.as_str()).collect();
+    let wrong = |word: &str| feed.wrong(node, "C020", format!("no event type `{word}`"), suggestion(word, &known));
+    if let Some(word) = node.get_ref().as_str() {
+        let found = EventType::from_word(word);
+        if found.is_none() {
+            wrong(word);
+        }
+        return found.map(TypeRule::Const);
+    }
+    let table = feed.section_of("event_type", node)?;
+    let pairs = table.section("map").map(|map| map.pairs()).unwrap_or_default();
+    let source = if ground.is_csv {
+        fields::column(&table, "column").map(super::From::Column)
+    } else {
+        table.text("path").map(|path| super::From::Path(path.to_owned()))
+    };
+    table.close();
+    let mut map = BTreeMap::new();
+    for (key, word) in pairs {
+        match EventType::from_word(&word) {
+            Some(event_type) => {
+                map.insert(key.to_uppercase(), event_type);
+            }
+            None => wrong(&word),
+        }
+    }
+    Some(TypeRule::Mapped { from: source?, map })
+}
+
+fn parse(section: Section<'_, '_>) -> Option<Parse> {
+    let kind = section.word("type", &[("csv", true), ("ndjson", false)]);
+    if section.node("type").is_none() {
+        section.missing("type", "csv or ndjson");
+    }
+    let common = common(&section);
+    let parsed = match kind? {
+        true => {
+            let header = section.flag("header").unwrap_or(true);
+            let trim = section.flag("trim").unwrap_or(true);
+            let columns = section.number("columns").map(|n| n as usize);
+            let dialect = dialect(&section);
+            let record_type = section.section("record_type").map(record_type);
+            let record_type = match record_type {
+                Some(None) => return None,
+                other => other.flatten(),
+            };
+            Parse::Csv(CsvParse { common: common?, dialect: dialect?, has_header: header, columns, trim, record_type })
+        }
+        false => Parse::Ndjson(NdjsonParse { common: common?, lines: section.text("lines").map(str::to_owned) }),
+    };
+    section.close();
+    Some(parsed)
+}
+
+fn common_default() -> Common {
+    let number = NumberForm { mark: b'.', thousands: None, trailing_minus: false };
+    Common { null: Vec::new(), number, zone: None, zone_name: String::new() }
+}
+
+fn common(section: &Section<'_, '_>) -> Option<Common> {
+    let mark = byte(section, "decimal").unwrap_or(Some(b'.'))?;
+    let thousands = byte(section, "thousands").flatten();
+    let zone = match section.node("timezone") {
+        None => None,
+        Some(node) => {
+            let name = section.text_of("timezone", node)?;
+            let zone = TimeZone::get(name);
+            if zone.is_err() {
+                section.wrong(node, "C021", format!("no time zone `{name}`"), "as \"America/Chicago\"");
+            }
+            Some((zone.ok()?, name.to_owned()))
+        }
+    };
+    let number = NumberForm { mark, thousands, trailing_minus: section.flag("trailing_minus").unwrap_or(false) };
+    let (zone, zone_name) = zone.unzip();
+    Some(Common { null: section.texts("null"), number, zone, zone_name: zone_name.unwrap_or_default() })
+}
+
+fn dialect(section: &Section<'_, '_>) -> Option<Dialect> {
+    Some(Dialect {
+        delimiter: byte(section, "delimiter").unwrap_or(Some(b','))?,
+        quote: byte(section, "quote").unwrap_or(Some(b'"')),
+        escape: byte(section, "escape").flatten(),
+        comment: byte(section, "comment").flatten(),
+    })
+}
+
+/// One ASCII character; the inner `None` is an empty text, which switches the feature off.
+fn byte(section: &Section<'_, '_>, key: &'static str) -> Option<Option<u8>> {
+    let node = section.node(key)?;
+    let text = section.text_of(key, node)?;
+    match text.as_bytes() {
+        [] => Some(None),
+        [byte] if byte.is_ascii() && !matches!(byte, b'\n' | b'\r' | 0) => Some(Some(*byte)),
+        _ => {
+            section.wrong(node, "C022", format!("`{key}` must be one ASCII character"), "as \",\" or \"\\t\"");
+            None
+        }
+    }
+}
+
+fn record_type(section: Section<'_, '_>) -> Option<RecordType> {
+    let column = fields::column(&section, "column");
+    if section.node("column").is_none() {
+        section.missing("column", "column = 0");
+    }
+    let found = RecordType {
+        column: column?,
+        header: section.text("header").map(str::to_owned),
+        detail: section.required_text("detail", "detail = \"DTL\"")?.to_owned(),
+        trailer: section.text("trailer").map(str::to_owned),
+    };
+    section.close();
+    Some(found)
+}
+
+fn tables(root: &Section<'_, '_>) -> BTreeMap<String, BTreeMap<String, String>> {
+    let mut tables = BTreeMap::new();
+    for section in root.sections("table") {
+        let name = section.required_text("name", "name = \"units\"").map(str::to_owned);
+        let rows = section.section("rows").map(|rows| fields::capitals(rows.pairs()));
+        if section.node("rows").is_none() {
+            section.missing("rows", "rows = { \"FROM\" = \"to\" }");
+        }
+        section.close();
+        if let (Some(name), Some(rows)) = (name, rows) {
+            tables.insert(name, rows);
+        }
+    }
+    tables
+}
+
+fn group(section: Section<'_, '_>, parsed: Option<&Parse>) -> Option<Group> {
+    let Some(node) = section.node("by") else {
+        section.missing("by", "\"header_record\" or a list of columns");
+        return None;
+    };
+    let has_header =
+        matches!(parsed, Some(Parse::Csv(csv)) if csv.record_type.as_ref().is_some_and(|r| r.header.is_some()));
+    let group = match (node.get_ref().as_str(), node.get_ref().as_array()) {
+        (Some("header_record"), _) if has_header || parsed.is_none() => Some(Group::HeaderRecord),
+        (Some("header_record"), _) => {
+            section.wrong(
+                node,
+                "C023",
+                "no header record is declared".to_owned(),
+                "add [parse] record_type = { header = ... }",
+            );
+            None
+        }
+        (_, Some(columns)) if matches!(parsed, Some(Parse::Csv(_)) | None) => {
+            let columns: Option<Vec<Column>> =
+                columns.iter().map(|item| fields::column_of(&section, "by", item)).collect();
+            columns.map(Group::Columns)
+        }
+        _ => {
+            section.wrong(node, "C023", "`by` must be \"header_record\" or a list of columns".to_owned(), "");
+            None
+        }
+    };
+    section.close();
+    group
+}
+
+fn ground(parsed: Option<&Parse>, group: Option<&Group>, tables: BTreeMap<String, BTreeMap<String, String>>) -> Ground {
+    let mut records = Vec::new();
+    let (is_csv, has_header_scope) = match parsed {
+        Some(Parse::Csv(csv)) => {
+            if let Some(record) = &csv.record_type {
+                records.extend(record.header.clone().map(|word| (word, Scope::Header)));
+                records.push((record.detail.clone(), Scope::Detail));
+                records.extend(record.trailer.clone().map(|word| (word, Scope::Trailer)));
+            }
+            (true, matches!(group, Some(Group::HeaderRecord)))
+        }
+        Some(Parse::Ndjson(json)) => {
+            records.push(("header".to_owned(), Scope::Header));
+            records.push(("line".to_owned(), Scope::Detail));
+            (false, json.lines.is_some())
+        }
+        None => (true, false),
+    };
+    Ground { is_csv, records, has_header_scope, tables }
+}
+
+/// Whether a bad line refuses the file, and whether unmapped columns are kept.
+fn on_error(root: &Section<'_, '_>) -> (bool, bool) {
+    let Some(section) = root.section("on_error") else { return (false, true) };
+    let line = section.word("line", &[("hold", false), ("dead_letter", false), ("file", true)]);
+    let file = section.word("file", &[("quarantine", ())]);
+    let unknown = section.word("unknown_columns", &[("extensions", true), ("ignore", false)]);
+    section.close();
+    (line.unwrap_or(false), file.map_or(true, |()| true) && unknown.unwrap_or(true))
+}
+
+/// Fields without which no event of the type can be good.
+fn mandatory(root: &Section<'_, '_>, profile: &Profile) {
+    let has = |wanted: &dyn Fn(&Target) -> bool| profile.fields.iter().any(|field| wanted(&field.to));
+    if !has(&|to| *to == Target::EventTime) {
+        root.missing("field", "add a [[field]] with to = \"event_time\"");
+    }
+    let has_line = has(&|to| matches!(to, Target::Line(_)));
+    if has_line && !has(&|to| *to == Target::Line(LineField::Text(LineText::Sku))) {
+        root.missing("field", "add a [[field]] with to = \"lines.item.sku\"");
+    }
+    let has_content = has(&|to| matches!(to, Target::Content(_)));
+    let named =
+        |to: &Target| matches!(to, Target::Container(ContainerField::Sscc | ContainerField::Text(ContainerText::Id)));
+    if has_content && !has(&named) {
+        root.missing("field", "add a [[field]] with to = \"containers.container_id\"");
+    }
+}

@@ -1,0 +1,371 @@
+//! Splits a delimited text into rows and cells, in constant memory, keeping each row's place and its text as read.
+//!
+//! Lines end with LF, CRLF or CR, whatever comes; a quoted cell may hold any of them. Blank lines and comment lines are
+//! passed over. A row longer than the limit ends the reading: past a quote that never closes nothing can be trusted.
+
+use std::io::{self, Read};
+
+const CHUNK: usize = 256 * 1024;
+
+/// How cells are told apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Dialect {
+    /// Between cells.
+    pub delimiter: u8,
+    /// Around cells that hold a delimiter; `None` where quotes mean nothing.
+    pub quote: Option<u8>,
+    /// Before a quote within quotes; `None` where a quote is doubled instead.
+    pub escape: Option<u8>,
+    /// First byte of a comment line.
+    pub comment: Option<u8>,
+}
+
+/// One row.
+#[derive(Debug, Default)]
+pub(super) struct Row {
+    /// Line of its first byte, from 1.
+    pub(super) line_no: u64,
+    /// Byte of the text at which it starts.
+    pub(super) offset: u64,
+    /// The bytes as read, without the end of line.
+    pub(super) raw: Vec<u8>,
+    /// Set where the file ended within a quoted cell.
+    pub(super) is_torn: bool,
+    text: String,
+    spans: Vec<(u32, u32)>,
+}
+
+impl Row {
+    pub(super) fn len(&self) -> usize {
+        self.spans.len()
+    }
+
+    pub(super) fn cell(&self, at: usize) -> Option<&str> {
+        let (from, to) = *self.spans.get(at)?;
+        self.text.get(from as usize..to as usize)
+    }
+
+    /// Splits the raw bytes; false where they are no text or hold a NUL.
+    fn split(&mut self, dialect: &Dialect, is_transcoded: bool) -> bool {
+        self.spans.clear();
+        let has_quote = dialect.quote.is_some_and(|quote| self.raw.contains(&quote));
+        let mut bytes = std::mem::take(&mut self.text).into_bytes();
+        bytes.clear();
+        if has_quote {
+            self.unquote(dialect, &mut bytes);
+        } else {
+            bytes.extend_from_slice(&self.raw);
+            let mut from = 0;
+            for (at, byte) in self.raw.iter().enumerate() {
+                if *byte == dialect.delimiter {
+                    self.spans.push((from, at as u32));
+                    from = at as u32 + 1;
+                }
+            }
+            self.spans.push((from, self.raw.len() as u32));
+        }
+        match String::from_utf8(bytes) {
+            Ok(text) => {
+                self.text = text;
+                !self.text.as_bytes().contains(&0) && !(is_transcoded && self.text.contains('\u{fffd}'))
+            }
+            Err(_) => false,
+        }
+    }
+
+    fn unquote(&mut self, dialect: &Dialect, out: &mut Vec<u8>) {
+        let mut state = State::Start;
+        let mut from = 0;
+        let mut bytes = self.raw.iter().copied().peekable();
+        while let Some(byte) = bytes.next() {
+            let was = state;
+            state = state.on(byte, dialect);
+            match (was, state) {
+                (State::Escaped, _) => out.push(byte),
+                (_, State::Escaped) => {}
+                (State::Closed, State::Quoted) => out.push(byte),
+                (_, State::Start) => {
+                    self.spans.push((from, out.len() as u32));
+                    from = out.len() as u32;
+                }
+                (State::Start, State::Quoted) | (State::Quoted, State::Closed) => {}
+                _ => out.push(byte),
+            }
+        }
+        self.spans.push((from, out.len() as u32));
+    }
+}
+
+/// Where in a row a byte stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// First byte of a cell.
+    Start,
+    /// Within a cell without quotes.
+    Plain,
+    /// Within quotes.
+    Quoted,
+    /// After the escape within quotes.
+    Escaped,
+    /// After a quote within quotes: the end of them, or the first of a double.
+    Closed,
+}
+
+impl State {
+    fn on(self, byte: u8, dialect: &Dialect) -> Self {
+        let is_quote = dialect.quote == Some(byte);
+        match self {
+            Self::Quoted if dialect.escape == Some(byte) && !is_quote => Self::Escaped,
+            Self::Quoted if is_quote => Self::Closed,
+            Self::Quoted | Self::Escaped => Self::Quoted,
+            Self::Closed if is_quote && dialect.escape.is_none() => Self::Quoted,
+            Self::Start if is_quote => Self::Quoted,
+            _ if byte == dialect.delimiter => Self::Start,
+            Self::Start | Self::Plain | Self::Closed => Self::Plain,
+        }
+    }
+}
+
+/// Why reading stopped.
+#[derive(Debug)]
+pub(super) enum RowsError {
+    /// The file could not be read.
+    Io(io::Error),
+    /// A row over the limit starts at this line.
+    TooLong { line_no: u64 },
+}
+
+/// What [`Rows::next`] found.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    /// A row, split into cells.
+    Row,
+    /// A row whose bytes are no text.
+    NotText,
+    /// The end.
+    End,
+}
+
+/// Reads rows one by one.
+pub(super) struct Rows<R> {
+    input: R,
+    dialect: Dialect,
+    buffer: Vec<u8>,
+    start: usize,
+    /// End of what was read; the rest of the buffer is room.
+    filled: usize,
+    is_ended: bool,
+    offset: u64,
+    line_no: u64,
+    row_bytes_max: usize,
+    /// Set where wrong bytes have become U+FFFD on the way.
+    pub(super) is_transcoded: bool,
+}
+
+impl<R: Read> Rows<R> {
+    pub(super) fn new(input: R, dialect: Dialect, row_bytes_max: usize) -> Self {
+        Self {
+            is_transcoded: false,
+            input,
+            dialect,
+            buffer: Vec::new(),
+            start: 0,
+            filled: 0,
+            is_ended: false,
+            offset: 0,
+            line_no: 1,
+            row_bytes_max,
+        }
+    }
+
+    /// Reads the next row that is neither blank nor a comment.
+    pub(super) fn next(&mut self, row: &mut Row) -> Result<Found, RowsError> {
+        loop {
+            let Some((end, next)) = self.find_end()? else { return Ok(Found::End) };
+            let raw = &self.buffer[self.start..end];
+            row.raw.clear();
+            row.raw.extend_from_slice(raw);
+            (row.line_no, row.offset) = (self.line_no, self.offset);
+            row.is_torn = self.is_ended && next == self.filled && self.is_open(raw);
+            self.line_no += line_ends(&self.buffer[self.start..next]);
+            self.offset += (next - self.start) as u64;
+            self.start = next;
+            if self.is_passed_over(&row.raw) {
+                continue;
+            }
+            return Ok(if row.split(&self.dialect, self.is_transcoded) { Found::Row } else { Found::NotText });
+        }
+    }
+
+    /// Blank lines, comments, and the Ctrl-Z with which DOS programs end a text.
+    fn is_passed_over(&self, raw: &[u8]) -> bool {
+        let blank = |b: &u8| (*b == b' ' || *b == b'\t') && *b != self.dialect.delimiter;
+        raw.iter().all(blank)
+            || raw == b"\x1a"
+            || (self.dialect.comment.is_some() && raw.first() == self.dialect.comment.as_ref())
+    }
+
+    fn is_open(&self, raw: &[u8]) -> bool {
+        let last = raw.iter().fold(State::Start, |state, byte| state.on(*byte, &self.dialect));
+        matches!(last, State::Quoted | State::Escaped)
+    }
+
+    /// End of the row and start of the next, or `None` at the end of the file.
+    fn find_end(&mut self) -> Result<Option<(usize, usize)>, RowsError> {
+        loop {
+            if let Some(found) = self.scan() {
+                return Ok(Some(found));
+            }
+            if self.is_ended {
+                let end = self.filled;
+                return Ok((self.start < end).then_some((end, end)));
+            }
+            if self.filled - self.start > self.row_bytes_max {
+                return Err(RowsError::TooLong { line_no: self.line_no });
+            }
+            self.refill().map_err(RowsError::Io)?;
+        }
+    }
+
+    /// The row's end in what is buffered; `None` where more must be read.
+    fn scan(&self) -> Option<(usize, usize)> {
+        let bytes = &self.buffer[self.start..self.filled];
+        let first = bytes.iter().position(|b| *b == b'\n' || *b == b'\r')?;
+        let has_quote = self.dialect.quote.is_some_and(|q| bytes[..first].contains(&q));
+        let is_comment = self.dialect.comment.is_some() && bytes.first() == self.dialect.comment.as_ref();
+        let at = if has_quote && !is_comment { self.scan_quoted(bytes)? } else { first };
+        let end = self.start + at;
+        if bytes[at] == b'\n' {
+            return Some((end, end + 1));
+        }
+        match bytes.get(at + 1) {
+            Some(b'\n') => Some((end, end + 2)),
+            Some(_) => Some((end, end + 1)),
+            // Whether a LF follows this CR is not known yet.
+            None => self.is_ended.then_some((end, end + 1)),
+        }
+    }
+
+    fn scan_quoted(&self, bytes: &[u8]) -> Option<usize> {
+        let mut state = State::Start;
+        for (at, byte) in bytes.iter().enumerate() {
+            if (*byte == b'\n' || *byte == b'\r') && !matches!(state, State::Quoted | State::Escaped) {
+                return Some(at);
+            }
+            state = state.on(*byte, &self.dialect);
+        }
+        None
+    }
+
+    fn refill(&mut self) -> io::Result<()> {
+        self.buffer.copy_within(self.start..self.filled, 0);
+        self.filled -= self.start;
+        self.start = 0;
+        if self.buffer.len() < self.filled + CHUNK {
+            self.buffer.resize(self.filled + CHUNK, 0);
+        }
+        let read = loop {
+            match self.input.read(&mut self.buffer[self.filled..]) {
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                other => break other?,
+            }
+        };
+        self.filled += read;
+        self.is_ended = read == 0;
+        Ok(())
+    }
+}
+
+/// Line ends within these bytes: LF, CRLF and CR count one each.
+fn line_ends(bytes: &[u8]) -> u64 {
+    let (mut count, mut after_cr) = (0, false);
+    // Only the last bytes of a row can end a line unless a quoted cell holds line ends; both are rare enough to walk.
+    for byte in bytes {
+        match byte {
+            b'\n' if after_cr => {}
+            b'\n' | b'\r' => count += 1,
+            _ => {}
+        }
+        after_cr = *byte == b'\r';
+    }
+    count
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const COMMAS: Dialect = Dialect { delimiter: b',', quote: Some(b'"'), escape: None, comment: Some(b'#') };
+
+    fn rows(text: &str) -> Vec<(u64, u64, Vec<String>)> {
+        let mut rows = Rows::new(text.as_bytes(), COMMAS, 1 << 20);
+        let (mut row, mut all) = (Row::default(), Vec::new());
+        while rows.next(&mut row).unwrap() == Found::Row {
+            let cells = (0..row.len()).map(|at| row.cell(at).unwrap().to_owned()).collect();
+            all.push((row.line_no, row.offset, cells));
+        }
+        all
+    }
+
+    fn cells(text: &str) -> Vec<Vec<String>> {
+        rows(text).into_iter().map(|(.., cells)| cells).collect()
+    }
+
+    #[test]
+    fn every_kind_of_line_end_ends_a_row() {
+        let expected = vec![vec!["a", "b"], vec!["c", "d"]];
+
+        assert_eq!(cells("a,b\nc,d"), expected);
+        assert_eq!(cells("a,b\r\nc,d\r\n"), expected);
+        assert_eq!(cells("a,b\rc,d\r"), expected);
+    }
+
+    #[test]
+    fn quotes_keep_delimiters_line_ends_and_doubled_quotes() {
+        assert_eq!(cells("\"a,1\",\"x\ny\"\nb,\"say \"\"hi\"\"\"\n"), [["a,1", "x\ny"], ["b", "say \"hi\""]]);
+        assert_eq!(cells("5\" pipe,b\n"), [["5\" pipe", "b"]]);
+    }
+
+    #[test]
+    fn a_row_knows_its_line_and_its_byte() {
+        let places: Vec<(u64, u64)> =
+            rows("# note\na,\"1\n2\"\r\n\nb,c\n").into_iter().map(|(line, offset, _)| (line, offset)).collect();
+
+        assert_eq!(places, [(2, 7), (5, 17)]);
+    }
+
+    #[test]
+    fn an_escape_stands_before_a_quote() {
+        let dialect = Dialect { escape: Some(b'\\'), ..COMMAS };
+        let mut row = Row { raw: br#""a\"b",c"#.to_vec(), ..Row::default() };
+
+        assert!(row.split(&dialect, false));
+        assert_eq!((row.cell(0), row.cell(1)), (Some("a\"b"), Some("c")));
+    }
+
+    #[test]
+    fn a_quote_that_never_closes_stops_at_the_limit() {
+        let text = format!("a,\"{}", "x\n".repeat(400_000));
+        let mut rows = Rows::new(text.as_bytes(), COMMAS, 1000);
+
+        assert!(matches!(rows.next(&mut Row::default()), Err(RowsError::TooLong { line_no: 1 })));
+    }
+
+    #[test]
+    fn a_file_cut_within_quotes_is_torn() {
+        let mut row = Row::default();
+        let mut rows = Rows::new(&b"a,\"bc"[..], COMMAS, 1000);
+
+        assert_eq!(rows.next(&mut row).unwrap(), Found::Row);
+        assert!(row.is_torn);
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_spoil_only_their_row() {
+        let mut rows = Rows::new(&b"a\xff,b\nc,d\n"[..], COMMAS, 1000);
+        let mut row = Row::default();
+
+        assert_eq!(rows.next(&mut row).unwrap(), Found::NotText);
+        assert_eq!(rows.next(&mut row).unwrap(), Found::Row);
+    }
+}
