@@ -9,6 +9,7 @@ pub mod enroll;
 pub mod intake;
 pub mod logging;
 pub mod queue;
+pub mod requests;
 pub mod run;
 pub mod status;
 pub mod uplink;

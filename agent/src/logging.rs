@@ -29,7 +29,8 @@ pub fn init(config: &LogConfig) -> Result<(), LoggingError> {
     let filter: EnvFilter = config.level.parse().map_err(level)?;
     let registry = tracing_subscriber::registry().with(filter);
     let is_journal = std::env::var_os("JOURNAL_STREAM").is_some();
-    let layer = fmt::layer().with_writer(std::io::stderr);
+    let layer =
+        fmt::layer().with_writer(std::io::stderr).with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()));
     match (config.format, is_journal) {
         (LogFormat::Json, _) => registry.with(layer.json().flatten_event(true)).try_init(),
         (LogFormat::Text, true) => registry.with(layer.without_time().with_ansi(false)).try_init(),

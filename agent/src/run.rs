@@ -1,1 +1,238 @@
-//! Room in the making.
+//! Wiring: opens what is kept, builds the rooms in the order of the flow, starts them, waits, stops them in that order.
+//!
+//! | room | where it fails |
+//! |---|---|
+//! | intake, uplink (they use the queue) | the process ends; the service manager starts it again, and it reads the disk anew |
+//! | status page | logged, the rest goes on |
+//! | housekeeping | logged, tried again at the next turn |
+
+use std::{
+    net::TcpListener,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use anyhow::Context as _;
+use docksync_proto::{
+    identity::{Incarnation, hex},
+    link::SenderConfig,
+};
+use jiff::{Timestamp, ToSpan as _};
+use sha2::{Digest as _, Sha256};
+use tokio::{sync::watch, task::JoinSet};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    config::Config,
+    enroll,
+    intake::{Intake, IntakeFacts, SystemClock},
+    queue::{Queue, QueueConfig},
+    requests::{self, Folders},
+    uplink::{Uplink, UplinkFacts, tls::Identity},
+};
+
+/// How often requests are looked for and facts passed on.
+const TURN: Duration = Duration::from_secs(1);
+/// How often payloads are pruned and the certificate is looked at.
+const TURNS_A_PRUNE: u64 = 60;
+const TURNS_A_RENEWAL: u64 = 3_600;
+/// How long a stop may take before what is left is named and left.
+const STOP_WITHIN: Duration = Duration::from_secs(8);
+/// A certificate is renewed when a third of its life is left.
+const RENEW_DAYS_LEFT: i64 = 30;
+
+type Rooms = JoinSet<(&'static str, anyhow::Result<()>)>;
+
+/// Runs the agent until it is told to stop.
+///
+/// # Errors
+/// Whatever ended it, with everything behind it.
+pub fn run(config: &Config) -> anyhow::Result<()> {
+    // Where another part of the process named the provider before, it is the same one.
+    drop(rustls::crypto::ring::default_provider().install_default());
+    std::fs::create_dir_all(&config.state_dir)
+        .with_context(|| format!("cannot make {}", config.state_dir.display()))?;
+    let queue = Queue::open(QueueConfig {
+        dir: config.state_dir.clone(),
+        site: config.site.id.clone(),
+        zone: config.site.time_zone.clone(),
+        bytes_max: config.queue.bytes_max,
+        ballast_bytes: config.queue.ballast_bytes,
+        machine: machine(),
+        incarnation: Incarnation(rand::random()),
+    })?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().thread_name("agent").build()?;
+    let result = runtime.block_on(serve(config, &queue));
+    runtime.shutdown_timeout(STOP_WITHIN);
+    queue.close();
+    tracing::info!("agent stopped");
+    result
+}
+
+/// What names this machine, without telling its number to anyone.
+fn machine() -> String {
+    let id = std::fs::read_to_string("/etc/machine-id").unwrap_or_default();
+    hex(&Sha256::digest(format!("docksync {}", id.trim()))[..8])
+}
+
+fn host() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+async fn serve(config: &Config, queue: &Queue) -> anyhow::Result<()> {
+    let stop = CancellationToken::new();
+    let mut rooms = Rooms::new();
+    let page = TcpListener::bind(config.status.listen)
+        .with_context(|| format!("cannot listen on {}, the status page's address", config.status.listen))?;
+    let page_addr = page.local_addr()?;
+    let intake = Intake::new(config, Arc::new(queue.clone()), Arc::new(SystemClock));
+    let intake_facts = intake.facts();
+    let address = format!("{}:{}", config.centre.host, config.centre.port);
+    let (facts, link_facts) = watch::channel(UplinkFacts::new(&address, Timestamp::now()));
+    let (files_waiting_in, files_waiting) = watch::channel(0);
+    let try_now = Arc::new(tokio::sync::Notify::new());
+    let mut sender = SenderConfig::new(&host());
+    sender.reconnect_max = u64::try_from(config.centre.reconnect_max.as_millis()).unwrap_or(u64::MAX);
+    sender.spread = sender.spread.min(sender.reconnect_max);
+    let uplink = Uplink {
+        queue: queue.clone(),
+        identity: config.state_dir.join("identity"),
+        centre: Some((config.centre.host.clone(), config.centre.port)),
+        config: sender,
+        facts,
+        try_now: Arc::clone(&try_now),
+        files_waiting,
+    };
+
+    let uplink_stop = stop.clone();
+    rooms.spawn(async move { ("uplink", uplink.run(uplink_stop).await.map_err(Into::into)) });
+    let intake_stop = stop.clone();
+    rooms.spawn_blocking(move || ("intake", intake.run(&intake_stop).map_err(Into::into)));
+    let keeper = Keeper {
+        queue: queue.clone(),
+        state_dir: config.state_dir.clone(),
+        folders: config.feeds.iter().map(|f| (f.name.clone(), f.folder.clone())).collect(),
+        keep_days: i64::from(config.queue.keep_days),
+        link: link_facts.clone(),
+        intake: intake_facts.clone(),
+        files_waiting: files_waiting_in,
+    };
+    let keeper_stop = stop.clone();
+    rooms.spawn(async move { ("housekeeping", keeper.run(keeper_stop).await) });
+
+    announce(&config.state_dir, page_addr)?;
+    let ended = wait(&mut rooms).await;
+    stop_all(&stop, rooms).await;
+    ended
+}
+
+/// Small duties that belong to no room: requests, pruning, renewal.
+struct Keeper {
+    queue: Queue,
+    state_dir: PathBuf,
+    folders: Folders,
+    keep_days: i64,
+    link: watch::Receiver<UplinkFacts>,
+    intake: IntakeFacts,
+    files_waiting: watch::Sender<u32>,
+}
+
+impl Keeper {
+    async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
+        let keeper = Arc::new(self);
+        let mut turn = tokio::time::interval(TURN);
+        let mut turns = 0_u64;
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return Ok(()),
+                _ = turn.tick() => {}
+            }
+            turns += 1;
+            let waiting: u64 = keeper.intake.snapshot().iter().map(|f| f.waiting).sum();
+            keeper.files_waiting.send_replace(u32::try_from(waiting).unwrap_or(u32::MAX));
+            let (works, prunes) = (Arc::clone(&keeper), turns.is_multiple_of(TURNS_A_PRUNE));
+            tokio::task::spawn_blocking(move || works.work(prunes)).await?;
+            if turns.is_multiple_of(TURNS_A_RENEWAL) {
+                keeper.renew().await;
+            }
+        }
+    }
+
+    fn work(&self, prunes: bool) {
+        for request in requests::take(&self.state_dir) {
+            match requests::carry_out(&self.queue, &self.folders, &request) {
+                Ok(()) => tracing::info!(?request, "request was carried out"),
+                Err(error) => {
+                    tracing::warn!(?request, error = %anyhow::Error::from(error), "request was not carried out")
+                }
+            }
+        }
+        if prunes {
+            let before = Timestamp::now().checked_sub((self.keep_days * 24).hours()).unwrap_or(Timestamp::UNIX_EPOCH);
+            let through = self.link.borrow().backed_up;
+            match self.queue.prune(through, before) {
+                Ok(0) => {}
+                Ok(batches) => tracing::info!(batches, through, "old payloads were deleted"),
+                Err(error) => tracing::warn!(%error, "old payloads could not be deleted"),
+            }
+        }
+    }
+
+    async fn renew(&self) {
+        let (dir, now) = (self.state_dir.join("identity"), Timestamp::now());
+        let Ok(identity) = Identity::load(&dir, now) else { return };
+        if identity.days_left(now) > RENEW_DAYS_LEFT {
+            return;
+        }
+        match enroll::renew(&dir, now).await {
+            Ok(identity) => tracing::info!(until = %identity.not_after, "certificate was renewed"),
+            Err(error) => {
+                tracing::warn!(error = %anyhow::Error::from(error), "certificate was not renewed, tried again in an hour")
+            }
+        }
+    }
+}
+
+/// Tells the service manager, the journal and `run.json` beside the queue.
+fn announce(state_dir: &Path, page: std::net::SocketAddr) -> anyhow::Result<()> {
+    let json = serde_json::to_vec_pretty(&serde_json::json!({ "pid": std::process::id(), "page": page }))?;
+    std::fs::write(state_dir.join("run.json"), json)?;
+    tracing::info!(%page, "agent started");
+    if let Err(error) = sd_notify::notify(&[sd_notify::NotifyState::Ready]) {
+        tracing::debug!(%error, "no service manager to tell");
+    }
+    Ok(())
+}
+
+async fn wait(rooms: &mut Rooms) -> anyhow::Result<()> {
+    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => Ok(()),
+        _ = terminate.recv() => Ok(()),
+        Some(ended) = rooms.join_next() => {
+            let (room, result) = ended?;
+            result.with_context(|| format!("room {room} ended"))
+        }
+    }
+}
+
+async fn stop_all(stop: &CancellationToken, mut rooms: Rooms) {
+    tracing::info!("agent is stopping");
+    stop.cancel();
+    let drain = async {
+        while let Some(ended) = rooms.join_next().await {
+            match ended {
+                Ok((_, Ok(()))) => {}
+                Ok((room, Err(error))) => {
+                    tracing::error!(room, error = format!("{error:#}"), "room ended with an error")
+                }
+                Err(error) => tracing::error!(%error, "room panicked"),
+            }
+        }
+    };
+    if tokio::time::timeout(STOP_WITHIN, drain).await.is_err() {
+        tracing::warn!("rooms were late to stop; what they held is safe in the queue or in the folders");
+    }
+}

@@ -1,7 +1,23 @@
 //! Commands. Data goes to standard output, words to standard error, the outcome into the exit code.
 
 pub mod check;
+pub mod enroll;
+pub mod files;
 pub mod map;
+pub mod queue;
+
+use std::{
+    io::{self, Write},
+    path::{Path, PathBuf},
+};
+
+use clap::{Parser, Subcommand};
+use jiff::Timestamp;
+
+use crate::{
+    config::{self, Config},
+    logging,
+};
 
 /// Exit codes: a contract.
 pub mod exit {
@@ -21,4 +37,86 @@ pub mod exit {
     pub const NO_PERMISSION: u8 = 77;
     /// The settings were refused.
     pub const CONFIG: u8 = 78;
+}
+
+/// The agent's command line.
+#[derive(Debug, Parser)]
+#[command(name = "docksync-agent", version, about = "Carries a warehouse system's exports to the centre")]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the service
+    Run(ConfigArgs),
+    /// Check settings and feed profiles and tell every problem of them
+    Check(check::CheckArgs),
+    /// Mappings of files to events
+    #[command(subcommand)]
+    Map(map::MapCommand),
+    /// Files that were taken
+    #[command(subcommand)]
+    Files(files::FilesCommand),
+    /// What waits for the centre
+    #[command(subcommand)]
+    Queue(queue::QueueCommand),
+    /// Get this site's certificate with a one-time token
+    Enroll(enroll::EnrollArgs),
+}
+
+/// Which settings.
+#[derive(Debug, clap::Args)]
+pub struct ConfigArgs {
+    /// The agent's settings
+    #[arg(long, value_name = "FILE", default_value = config::MAIN_FILE)]
+    pub config: PathBuf,
+}
+
+/// Reads settings; where they are refused, every problem goes to `err`.
+///
+/// # Errors
+/// Whatever writing gives; the exit code where the settings were refused.
+pub(crate) fn load(path: &Path, err: &mut dyn Write) -> io::Result<Result<Config, u8>> {
+    let loaded = config::load(path);
+    for problem in &loaded.problems {
+        writeln!(err, "{problem}")?;
+    }
+    Ok(loaded.config.ok_or(exit::CONFIG))
+}
+
+/// Runs a command; gives the exit code.
+///
+/// # Errors
+/// Whatever writing gives.
+pub fn run(cli: &Cli, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<u8> {
+    match &cli.command {
+        Command::Run(args) => service(args, err),
+        Command::Check(args) => check::check(args, out),
+        Command::Map(map::MapCommand::Test(args)) => map::test(args, Timestamp::now(), out, err),
+        Command::Files(command) => files::files(command, out, err),
+        Command::Queue(command) => queue::queue(command, out, err),
+        Command::Enroll(args) => enroll::enroll(args, out, err),
+    }
+}
+
+fn service(args: &ConfigArgs, err: &mut dyn Write) -> io::Result<u8> {
+    let config = match load(&args.config, err)? {
+        Ok(config) => config,
+        Err(code) => return Ok(code),
+    };
+    if let Err(error) = logging::init(&config.log) {
+        writeln!(err, "error: {error}")?;
+        return Ok(exit::CONFIG);
+    }
+    match crate::run::run(&config) {
+        Ok(()) => Ok(exit::OK),
+        Err(error) => {
+            writeln!(err, "error: {error:#}")?;
+            Ok(exit::TRY_LATER)
+        }
+    }
 }

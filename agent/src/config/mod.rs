@@ -25,6 +25,7 @@ pub const MAIN_FILE: &str = "/etc/docksync/agent.toml";
 const STATE_DIR: &str = "/var/lib/docksync-agent";
 const FEEDS_DIR: &str = "feeds.d";
 const CENTRE_PORT: u64 = 8883;
+const RECONNECT_MAX: Duration = Duration::from_secs(300);
 const BYTES_MAX: u64 = 2 << 30;
 const BALLAST_BYTES: u64 = 8 << 20;
 const KEEP_DAYS: u64 = 7;
@@ -79,8 +80,8 @@ pub struct CentreConfig {
     pub host: String,
     /// Port.
     pub port: u16,
-    /// Name in the centre's certificate.
-    pub server_name: String,
+    /// Longest delay before the next try after the connection was lost.
+    pub reconnect_max: Duration,
 }
 
 /// The queue.
@@ -225,7 +226,7 @@ mod tests {
         assert_eq!(config.queue.bytes_max, units::bytes("2 GiB").unwrap());
         assert_eq!(config.status.listen.to_string(), "127.0.0.1:8077");
         assert_eq!(config.intake.rescan, Duration::from_secs(10));
-        assert_eq!((config.centre.port, config.centre.server_name.as_str()), (8883, "h"));
+        assert_eq!((config.centre.port, config.centre.reconnect_max), (8883, RECONNECT_MAX));
         assert_eq!(config.state_dir, PathBuf::from("/var/lib/docksync-agent"));
     }
 

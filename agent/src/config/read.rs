@@ -7,8 +7,8 @@ use jiff::tz::TimeZone;
 
 use super::{
     ARCHIVE_DAYS, BALLAST_BYTES, BYTES_MAX, CENTRE_PORT, CentreConfig, Config, FEEDS_DIR, FILE_BYTES_MAX, IntakeConfig,
-    KEEP_DAYS, Loaded, LogConfig, LogFormat, QueueConfig, RESCAN, STATE_DIR, STATUS_LISTEN, SiteConfig, StatusAuth,
-    StatusConfig, WORKERS, WORKERS_MAX, feeds,
+    KEEP_DAYS, Loaded, LogConfig, LogFormat, QueueConfig, RECONNECT_MAX, RESCAN, STATE_DIR, STATUS_LISTEN, SiteConfig,
+    StatusAuth, StatusConfig, WORKERS, WORKERS_MAX, feeds,
     problem::Problem,
     section::{Document, Section},
     units,
@@ -121,10 +121,9 @@ fn centre(section: Section<'_, '_>) -> Option<CentreConfig> {
     if let (None, Some(node)) = (port, section.node("port")) {
         section.wrong(node, "C024", "a port is a number from 1 to 65535".to_owned(), "");
     }
-    let server_name = section.text("server_name").map(str::to_owned);
+    let reconnect_max = section.measured("reconnect_max", units::duration).unwrap_or(RECONNECT_MAX);
     section.close();
-    let host = host?;
-    Some(CentreConfig { server_name: server_name.unwrap_or_else(|| host.clone()), host, port: port? })
+    Some(CentreConfig { host: host?, port: port?, reconnect_max })
 }
 
 const fn queue_default() -> QueueConfig {

@@ -58,9 +58,12 @@ pub(super) fn save_state(db: &Connection, state: &SenderState) -> rusqlite::Resu
 }
 
 pub(super) fn begin(db: &Connection, file: &NewFile) -> rusqlite::Result<Begun> {
+    // A file whose held lines a person wants checked again is read again: its good lines are known, and counted as such.
     let same: Option<(i64, i64, i64, String, i64)> = db
         .prepare_cached(
-            "SELECT id, state, records_done, name, is_moved FROM file WHERE sha256 = ?1 AND feed = ?2 AND state < 4 ORDER BY id DESC LIMIT 1",
+            "SELECT id, state, records_done, name, is_moved FROM file
+             WHERE sha256 = ?1 AND feed = ?2 AND state < 4 AND coalesce(resolved_why, '') <> 'checked again'
+             ORDER BY id DESC LIMIT 1",
         )?
         .query_row(params![file.sha256, file.feed], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?, r.get(3)?, r.get(4)?)))
         .optional()?;

@@ -17,7 +17,10 @@ pub enum LoggingError {
 /// # Errors
 /// [`LoggingError::Twice`].
 pub fn start(config: LogConfig) -> Result<(), LoggingError> {
-    let builder = fmt().with_writer(std::io::stderr).with_env_filter(filter(config.level));
+    let builder = fmt()
+        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
+        .with_writer(std::io::stderr)
+        .with_env_filter(filter(config.level));
     let started = match config.format {
         LogFormat::Text => builder.try_init(),
         LogFormat::Json => builder.json().flatten_event(true).try_init(),
