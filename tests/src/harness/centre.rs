@@ -57,7 +57,7 @@ impl Centre {
         let at = |name: &str| self.addresses.get(name).map_or_else(|| format!("{HOST}:0"), ToString::to_string);
         let text = format!(
             "[centre]\nname = \"Centre\"\nmqtt = \"{}\"\nenroll = \"{}\"\npage = \"{}\"\ncertificate_names = [\"{HOST}\"]\n\n\
-             [state]\ndir = \"{}\"\n\n[ledger]\nroom_bytes_min = \"64 MiB\"\n\n\
+             [state]\ndir = \"{}\"\n\n[ledger]\nroom_bytes_min = 67108864\n\n\
              [[consumer]]\nname = \"erp\"\nkind = \"sql\"\nerp = true\npath = \"{}\"\n\n{}",
             at("mqtt"),
             at("enroll"),
@@ -82,7 +82,7 @@ impl Centre {
 
     /// Its ledger.
     pub fn ledger(&self) -> PathBuf {
-        self.dir.join("state/ledger.db")
+        self.dir.join("state/ledger.sqlite")
     }
 
     /// Where it listens: `mqtt`, `enroll` or `page`.

@@ -1,0 +1,306 @@
+//! The whole line on real processes: what is exported is applied exactly once, whatever happens between.
+
+use std::{collections::BTreeSet, fs, path::Path};
+
+use docksync_tests::{
+    demo::relay::Relay,
+    harness::{DEADLINE, await_that, centre::Centre, site::Site, wms::Wms},
+};
+
+/// A centre, a site behind a line that can be cut, and its warehouse system.
+struct Line {
+    centre: Centre,
+    site: Site,
+    wms: Wms,
+    relay: Relay,
+    dir: tempfile::TempDir,
+}
+
+impl Line {
+    fn start() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let centre = Centre::start(&dir.path().join("centre"), "").unwrap();
+        let relay = Relay::start(centre.address("mqtt")).unwrap();
+        let site = Site::enrol("DC1", &dir.path().join("DC1"), &centre, relay.address()).unwrap();
+        let wms = Wms::new("DC1", &site.export(), 1);
+        Self { centre, site, wms, relay, dir }
+    }
+
+    /// Everything exported is applied, each line once, and nothing else.
+    fn settle(&self) {
+        let truth: BTreeSet<&String> = self.wms.truth.keys().collect();
+        await_that("everything exported to be applied", DEADLINE, || {
+            self.centre.applied_count().is_ok_and(|n| n >= truth.len() as u64)
+        })
+        .unwrap();
+        let applied = self.centre.applied().unwrap();
+        assert_eq!(applied.keys().collect::<BTreeSet<_>>(), truth);
+        assert!(applied.values().all(|times| *times == 1), "an event was applied twice");
+    }
+
+    fn stat(&self, field: &str) -> u64 {
+        let said = self.site.command(&["queue", "stat", "--json"]).unwrap_or_default();
+        serde_json::from_str::<serde_json::Value>(&said).ok().and_then(|v| v[field].as_u64()).unwrap_or(0)
+    }
+
+    fn files(&self) -> Vec<serde_json::Value> {
+        serde_json::from_str(&self.site.command(&["files", "list", "--json"]).unwrap()).unwrap()
+    }
+
+    fn await_files(&self, n: usize) {
+        await_that("the files to be dealt with", DEADLINE, || {
+            self.files().iter().filter(|f| f["state"] != "claimed").count() >= n
+        })
+        .unwrap();
+    }
+}
+
+#[test]
+fn what_is_exported_is_applied_once_and_archived() {
+    let mut line = Line::start();
+
+    let path = line.wms.export(100).unwrap();
+
+    line.settle();
+    assert!(!path.exists(), "the export was not archived");
+    let file = &line.files()[0];
+    assert_eq!((file["accepted"].as_u64(), file["held"].as_u64()), (Some(100), Some(0)));
+    assert!(Path::new(file["path"].as_str().unwrap()).exists(), "the archived file is not where the queue says");
+    await_that("the way back from the ERP", DEADLINE, || line.stat("applied") == 100).unwrap();
+}
+
+#[test]
+fn a_bad_line_is_held_with_its_place_and_the_good_ones_flow() {
+    let mut line = Line::start();
+
+    line.wms.export_with_bad_line(10).unwrap();
+
+    line.settle();
+    line.await_files(1);
+    let said = line.site.command(&["files", "show", "1"]).unwrap();
+    assert!(said.contains("line 12 column 5"), "{said}");
+    assert!(said.contains("12EA"), "{said}");
+    assert!(said.contains("whose move"), "{said}");
+}
+
+#[test]
+fn the_same_file_under_another_name_adds_nothing() {
+    let mut line = Line::start();
+    line.wms.export(50).unwrap();
+    line.await_files(1);
+
+    line.wms.export_again().unwrap();
+    line.await_files(2);
+
+    let states: Vec<_> = line.files().iter().map(|f| f["state"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(states, ["duplicate", "captured"]);
+    line.settle();
+    assert_eq!(line.stat("head"), 50);
+}
+
+#[test]
+fn a_corrected_file_adds_only_what_was_missing() {
+    let mut line = Line::start();
+    line.wms.export_with_bad_line(20).unwrap();
+    line.await_files(1);
+    line.settle();
+    let archived = line.files()[0]["path"].as_str().unwrap().to_owned();
+    let corrected = fs::read_to_string(archived).unwrap().replace("12EA", "12");
+
+    let aside = line.site.export().join("aside.tmp");
+    fs::write(&aside, corrected).unwrap();
+    fs::rename(aside, line.site.export().join("PICK_corrected.csv")).unwrap();
+    line.await_files(2);
+
+    let file = &line.files()[0];
+    assert_eq!(
+        (file["accepted"].as_u64(), file["duplicate"].as_u64(), file["held"].as_u64()),
+        (Some(1), Some(20), Some(0))
+    );
+    await_that("the missing line to be applied", DEADLINE, || line.centre.applied_count().is_ok_and(|n| n == 21))
+        .unwrap();
+}
+
+#[test]
+fn nothing_is_lost_or_doubled_while_the_agent_is_killed_again_and_again() {
+    let mut line = Line::start();
+
+    for _ in 0..8 {
+        line.wms.export(300).unwrap();
+        line.site.kill().unwrap();
+        line.site.start().unwrap();
+    }
+
+    line.settle();
+    let said = line.site.command(&["queue", "verify"]).unwrap();
+    assert!(said.contains("0 faults"), "{said}");
+}
+
+#[test]
+fn nothing_is_lost_or_doubled_while_the_centre_is_killed_again_and_again() {
+    let mut line = Line::start();
+
+    for _ in 0..6 {
+        line.wms.export(300).unwrap();
+        line.centre.kill().unwrap();
+        line.centre.restart().unwrap();
+    }
+
+    line.settle();
+}
+
+#[test]
+fn files_that_arrive_while_the_line_is_cut_are_captured_then_and_applied_later() {
+    let mut line = Line::start();
+    line.relay.cut(true);
+
+    for _ in 0..20 {
+        line.wms.export(50).unwrap();
+    }
+    line.await_files(20);
+
+    assert_eq!(line.stat("head"), 1_000);
+    assert_eq!(line.centre.applied_count().unwrap(), 0);
+    line.relay.cut(false);
+    line.settle();
+}
+
+#[test]
+fn two_agents_on_one_database_are_told_apart() {
+    let line = Line::start();
+
+    let output = line.site.try_command(&["run"]).unwrap();
+
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains("already running as process"), "{said}");
+    assert_eq!(output.status.code(), Some(75));
+}
+
+#[test]
+fn a_second_machine_with_a_copied_disk_is_set_aside_and_let_in_by_an_operator() {
+    let mut line = Line::start();
+    line.wms.export(10).unwrap();
+    line.settle();
+    let copy = line.dir.path().join("copy");
+    line.site.stop().unwrap();
+    let mut clone = Site::prepare("DC1", &copy, line.relay.address(), "").unwrap();
+    copy_dir(&line.site.state(), &clone.state());
+    line.site.start().unwrap();
+    line.wms.export(10).unwrap();
+    line.settle();
+    line.site.stop().unwrap();
+
+    clone.start().unwrap();
+    let mut wms = Wms::new("DC1-B", &clone.export(), 2);
+    wms.export(5).unwrap();
+    let log = line.dir.path().join("centre/aggregator.log");
+    let said = || fs::read_to_string(&log).unwrap_or_default();
+    await_that("the copy to be set aside", DEADLINE, || said().contains("set aside until a person decides")).unwrap();
+
+    let nonce = pending_nonce(&line.centre);
+    line.centre.command(&["sites", "approve", "DC1", &nonce, "--by", "the test"]).unwrap();
+    await_that("the copy's events to be applied", DEADLINE, || line.centre.applied_count().is_ok_and(|n| n == 25))
+        .unwrap();
+    assert!(line.centre.applied().unwrap().values().all(|times| *times == 1));
+}
+
+/// Nonce of the machine that waits, from the ledger's own state.
+fn pending_nonce(centre: &Centre) -> String {
+    let db =
+        rusqlite::Connection::open_with_flags(centre.ledger(), rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
+    let state: Vec<u8> = db.query_row("SELECT state FROM link", [], |row| row.get(0)).unwrap();
+    let link: serde_json::Value = serde_json::from_slice(&state).unwrap();
+    let bytes = link["receiver"]["pending"][0]["nonce"].as_array().unwrap();
+    bytes.iter().map(|b| format!("{:02x}", b.as_u64().unwrap())).collect()
+}
+
+fn copy_dir(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap().flatten() {
+        let target = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy_dir(&entry.path(), &target);
+        } else if entry.file_type().unwrap().is_file() {
+            fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_centre_restored_from_a_backup_is_healed_by_its_sites() {
+    let mut line = Line::start();
+    line.wms.export(100).unwrap();
+    line.settle();
+    let backup = line.dir.path().join("backup.db");
+    line.centre.command(&["backup", backup.to_str().unwrap()]).unwrap();
+    line.wms.export(200).unwrap();
+    line.settle();
+    line.centre.stop().unwrap();
+
+    let ledger = line.centre.ledger();
+    for end in ["", "-wal", "-shm"] {
+        let path = ledger.with_file_name(format!("{}{end}", ledger.file_name().unwrap().to_str().unwrap()));
+        if path.exists() {
+            fs::remove_file(path).unwrap();
+        }
+    }
+    line.centre.command(&["restore", backup.to_str().unwrap()]).unwrap();
+    line.centre.restart().unwrap();
+
+    let held = || line.centre.command(&["events", "find", "--limit", "1000", "DC1"]).is_ok();
+    await_that("the ledger to answer", DEADLINE, held).unwrap();
+    await_that("the sites to send again what was lost", DEADLINE, || ledger_events(&line.centre) >= 300).unwrap();
+    line.settle();
+}
+
+fn ledger_events(centre: &Centre) -> u64 {
+    use docksync_aggregator::ledger::{Reads as _, reads::SqliteReader};
+    SqliteReader::open(&centre.ledger()).and_then(|r| r.sites()).map(|s| s.iter().map(|f| f.new).sum()).unwrap_or(0)
+}
+
+#[test]
+fn a_revoked_site_is_cut_off_and_keeps_what_it_captures() {
+    let mut line = Line::start();
+    line.wms.export(10).unwrap();
+    line.settle();
+
+    line.centre.command(&["sites", "revoke", "DC1"]).unwrap();
+    let log = line.dir.path().join("centre/aggregator.log");
+    await_that("the session to end", DEADLINE, || {
+        fs::read_to_string(&log).unwrap_or_default().contains("site disconnected")
+    })
+    .unwrap();
+    line.wms.export(10).unwrap();
+    line.await_files(2);
+
+    assert_eq!((line.stat("head"), line.centre.applied_count().unwrap()), (20, 10));
+}
+
+#[test]
+fn wrong_settings_are_refused_with_every_mistake_and_exit_78() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("agent.toml");
+    fs::write(&path, "[site]\nid = \"dc 01\"\ntime_zone = \"Mars/Base\"\n\n[centre]\nhost = \"c\"\nprot = 1\n")
+        .unwrap();
+
+    let output =
+        docksync_tests::harness::process::output("docksync-agent", &["run", "--config", path.to_str().unwrap()])
+            .unwrap();
+
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(78), "{said}");
+    for mistake in ["agent.toml:2:6", "DC-01", "agent.toml:3", "agent.toml:7:1", "did you mean"] {
+        assert!(said.contains(mistake), "{mistake} is missing in: {said}");
+    }
+}
+
+#[test]
+fn an_agent_that_is_asked_to_stop_stops_in_order_within_the_deadline() {
+    let mut line = Line::start();
+    line.wms.export(1_000).unwrap();
+
+    line.site.stop().unwrap();
+    line.site.start().unwrap();
+
+    line.settle();
+}
