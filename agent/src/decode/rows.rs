@@ -67,7 +67,7 @@ impl Row {
         match String::from_utf8(bytes) {
             Ok(text) => {
                 self.text = text;
-                !self.text.as_bytes().contains(&0) && !(is_transcoded && self.text.contains('\u{fffd}'))
+                !(self.text.as_bytes().contains(&0) || is_transcoded && self.text.contains('\u{fffd}'))
             }
             Err(_) => false,
         }
@@ -76,8 +76,7 @@ impl Row {
     fn unquote(&mut self, dialect: &Dialect, out: &mut Vec<u8>) {
         let mut state = State::Start;
         let mut from = 0;
-        let mut bytes = self.raw.iter().copied().peekable();
-        while let Some(byte) = bytes.next() {
+        for byte in self.raw.iter().copied() {
             let was = state;
             state = state.on(byte, dialect);
             match (was, state) {

@@ -115,7 +115,7 @@ impl Intake {
                 facts.saw(super::shown(name), now);
             }
             facts.judge(feed.expect_every, feed.expect_hours.as_ref(), &self.zone, now);
-            let is_folder = |code: &str| matches!(code, "F001" | "F002" | "F004" | "F005");
+            let is_folder = |code: &str| matches!(code, "F001" | "F002" | "F004" | "F005" | "F011");
             if scan.refused.is_empty() && facts.trouble.as_ref().is_some_and(|t| is_folder(t.code)) {
                 facts.trouble = None;
             }
