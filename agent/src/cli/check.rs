@@ -89,7 +89,7 @@ mod tests {
         let path = dir.path().join("agent.toml");
         std::fs::write(&path, "[site]\nid = \"DC7\"\ntime_zone = \"UTC\"\n[centre]\nhots = \"h\"\n").unwrap();
 
-        let (code, text) = run(&[path.clone()]);
+        let (code, text) = run(std::slice::from_ref(&path));
 
         assert_eq!(code, 78);
         let expected = format!(

@@ -16,7 +16,7 @@ use super::{
     number::{NumberForm, SCALE_MAX},
     plan::{Blanks, FieldPlan, Input, Step},
     profile::Transform,
-    target::{ContainerField, ContentField, Kind, LineField, Target, container_kind},
+    target::{ContainerField, ContentField, LineField, Target, container_kind},
 };
 
 /// What is wrong with a value.
@@ -73,7 +73,7 @@ pub(super) fn assign(
         None if plan.required => return Err(Fault::new("MISSING_MANDATORY", plan, "nothing", "a value")),
         None => return Ok(()),
     };
-    if plan.to.kind() == Kind::Decimal {
+    if plan.is_decimal {
         let number = quantity(plan, text, scale, is_negated, tools, event)?;
         place_decimal(&plan.to, number, event);
         return Ok(());

@@ -1,7 +1,7 @@
 //! Puts rows together to documents, one at a time, and hands each over as an event or as held lines.
 
 use docksync_proto::{
-    event::{Action, Event, EventType, Interchange, Line, RefKind, Warning},
+    event::{Action, Event, EventType, Interchange, Item, Line, RefKind, Warning},
     validate,
 };
 use rust_decimal::Decimal;
@@ -39,6 +39,8 @@ pub(super) struct Documents<'p> {
     plan: &'p Plan,
     tools: Tools,
     event: Event,
+    /// Whether the event's line is one of the document before, emptied: most documents have one, and its memory serves again.
+    has_spare: bool,
     /// Rows of the open document, with their texts where it has several.
     rows: Vec<(u64, String)>,
     /// Row of each line of the event.
@@ -65,6 +67,7 @@ impl<'p> Documents<'p> {
             plan,
             tools,
             event: blank,
+            has_spare: false,
             rows: Vec::new(),
             line_rows: Vec::new(),
             faults: Vec::new(),
@@ -90,7 +93,10 @@ impl<'p> Documents<'p> {
 
     /// Opens a document at this place.
     pub(super) fn open(&mut self, place: Place) {
-        reset(&mut self.event);
+        reset(&mut self.event, self.plan.has_interchange);
+        self.event.lines.truncate(1);
+        self.event.lines.iter_mut().for_each(empty);
+        self.has_spare = !self.event.lines.is_empty();
         self.rows.clear();
         self.line_rows.clear();
         self.faults.clear();
@@ -168,6 +174,9 @@ impl<'p> Documents<'p> {
             return;
         }
         self.is_open = false;
+        if std::mem::take(&mut self.has_spare) {
+            self.event.lines.clear();
+        }
         correlate(&mut self.event);
         self.compare_totals();
         if self.faults.is_empty() && self.overflow.is_empty() {
@@ -240,7 +249,7 @@ impl<'p> Documents<'p> {
     /// Adds the line and the container that the row's fields go into.
     fn elements(&mut self, row: usize) {
         self.line_rows.push(row);
-        if self.plan.has_lines {
+        if self.plan.has_lines && !std::mem::take(&mut self.has_spare) {
             self.event.lines.push(Line::default());
         }
         if self.plan.has_containers {
@@ -348,20 +357,53 @@ impl<'p> Documents<'p> {
     }
 }
 
-fn reset(event: &mut Event) {
+fn reset(event: &mut Event, has_interchange: bool) {
     event.action = Action::Add;
     event.correlation_id.clear();
     event.ordinal = 0;
     event.references.clear();
     event.parties.clear();
     event.operator.clear();
-    event.lines.clear();
     event.containers.clear();
     event.extensions.clear();
     event.warnings.clear();
-    if event.interchange != Interchange::default() {
+    if has_interchange {
         event.interchange = Interchange::default();
     }
+}
+
+/// Makes the line equal to a new one; its texts keep their memory. A test sees to it that none is forgotten.
+fn empty(line: &mut Line) {
+    let Line { line_no, source_line_no, item, qty, uom, lot, serials, production_code, .. } = line;
+    let Item { sku, gtin, buyer_item, vendor_item, upc_case, ndc, description } = item;
+    let texts = [line_no, source_line_no, uom, lot, production_code];
+    let texts = texts.into_iter().chain([sku, gtin, buyer_item, vendor_item, upc_case, ndc, description]);
+    texts.for_each(String::clear);
+    serials.clear();
+    *qty = None;
+    empty_quantities(line);
+    empty_states(line);
+}
+
+fn empty_quantities(line: &mut Line) {
+    let Line { qty_ordered, qty_shipped, qty_difference, qty_received, qty_damaged, qty_before, qty_after, .. } = line;
+    for quantity in [qty_ordered, qty_shipped, qty_difference, qty_received, qty_damaged, qty_before, qty_after] {
+        *quantity = None;
+    }
+    let Line { expiry_date, best_before_date, net_weight, gross_weight, status_code, .. } = line;
+    (*expiry_date, *best_before_date) = (None, None);
+    (*net_weight, *gross_weight, *status_code) = (None, None, None);
+}
+
+fn empty_states(line: &mut Line) {
+    let Line { status_source, stock_status_from, stock_status_to, reason, .. } = line;
+    let Line { location_from, location_to, container_ref, references, .. } = line;
+    let texts = [status_source, stock_status_from, stock_status_to, location_from, location_to, container_ref];
+    texts.into_iter().for_each(String::clear);
+    for text in [&mut reason.code, &mut reason.source_code, &mut reason.text] {
+        text.clear();
+    }
+    references.clear();
 }
 
 /// Where no field names the business act, the first of these numbers does.
@@ -427,3 +469,28 @@ fn unnamed(rest: &Unmapped, row: &Row, keep: &mut impl FnMut(String, &str)) {
 
 /// A type that every blank event starts with; the rule of the feed replaces it.
 pub(super) const BLANK_TYPE: EventType = EventType::EpcisOther;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_emptied_line_is_a_new_one() {
+        let text = r#"{"line_no":"1","source_line_no":"1","item":{"sku":"1","gtin":"1","buyer_item":"1","vendor_item":"1",
+            "upc_case":"1","ndc":"1","description":"1"},"qty":"1","uom":"1","qty_ordered":"1","qty_shipped":"1",
+            "qty_difference":"1","qty_received":"1","qty_damaged":"1","qty_before":"1","qty_after":"1","lot":"1",
+            "serials":["1"],"production_code":"1","expiry_date":"2026-01-01","best_before_date":"2026-01-01",
+            "net_weight":{"value":"1","unit":"KG"},"gross_weight":{"value":"1","unit":"KG"},"status_code":"complete",
+            "status_source":"1","stock_status_from":"1","stock_status_to":"1","reason":{"code":"1","source_code":"1",
+            "text":"1"},"location_from":"1","location_to":"1","container_ref":"1",
+            "references":[{"type":"po","value":"1"}]}"#;
+        let mut line: Line = serde_json::from_str(text).unwrap();
+        let fields = serde_json::to_value(&line).unwrap().as_object().unwrap().len();
+        // Each field of a line must stand above: count them anew when one is added.
+        assert_eq!(fields, 28, "{line:?}");
+
+        empty(&mut line);
+
+        assert_eq!(line, Line::default());
+    }
+}

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::{
     profile::{Check, Column, Field, From, Group, Parse, Profile, Scope, Transform, TypeRule},
     rows::Row,
-    target::{LineQuantity, Target},
+    target::{Kind, LineQuantity, Target},
 };
 use crate::config::problem::did_you_mean;
 
@@ -117,6 +117,7 @@ pub(super) struct FieldPlan {
     pub(super) label: String,
     pub(super) column: u32,
     pub(super) to: Target,
+    pub(super) is_decimal: bool,
     pub(super) source: Source,
     pub(super) required: bool,
     pub(super) formats: Vec<String>,
@@ -185,6 +186,7 @@ pub(super) struct Plan {
     pub(super) blanks: Blanks,
     pub(super) has_lines: bool,
     pub(super) has_containers: bool,
+    pub(super) has_interchange: bool,
     /// Columns that each row must have, where they are known beforehand.
     pub(super) width: Option<usize>,
 }
@@ -246,6 +248,7 @@ pub(super) fn bind(profile: &Profile, header: &[String]) -> Result<Plan, HeaderM
         blanks: Blanks { null: profile.common().null.clone(), trim },
         has_lines: has(|to| matches!(to, Target::Line(_))),
         has_containers: has(|to| matches!(to, Target::Container(_) | Target::Content(_))),
+        has_interchange: has(|to| matches!(to, Target::Interchange(_))),
         width,
     })
 }
@@ -360,6 +363,7 @@ impl Binder<'_> {
             label,
             column: source.column(),
             to: field.to.clone(),
+            is_decimal: field.to.kind() == Kind::Decimal,
             source,
             required: field.required,
             formats: field.formats.clone(),

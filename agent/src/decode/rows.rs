@@ -67,7 +67,7 @@ impl Row {
         match String::from_utf8(bytes) {
             Ok(text) => {
                 self.text = text;
-                !self.text.as_bytes().contains(&0) && !(is_transcoded && self.text.contains('\u{fffd}'))
+                !(self.text.as_bytes().contains(&0) || is_transcoded && self.text.contains('\u{fffd}'))
             }
             Err(_) => false,
         }
@@ -76,8 +76,7 @@ impl Row {
     fn unquote(&mut self, dialect: &Dialect, out: &mut Vec<u8>) {
         let mut state = State::Start;
         let mut from = 0;
-        let mut bytes = self.raw.iter().copied().peekable();
-        while let Some(byte) = bytes.next() {
+        for byte in self.raw.iter().copied() {
             let was = state;
             state = state.on(byte, dialect);
             match (was, state) {
@@ -187,7 +186,9 @@ impl<R: Read> Rows<R> {
             row.raw.extend_from_slice(raw);
             (row.line_no, row.offset) = (self.line_no, self.offset);
             row.is_torn = self.is_ended && next == self.filled && self.is_open(raw);
-            self.line_no += line_ends(&self.buffer[self.start..next]);
+            // Only a quoted cell holds line ends of its own.
+            let has_quote = self.dialect.quote.is_some_and(|quote| row.raw.contains(&quote));
+            self.line_no += if has_quote { line_ends(&self.buffer[self.start..next]) } else { u64::from(next > end) };
             self.offset += (next - self.start) as u64;
             self.start = next;
             if self.is_passed_over(&row.raw) {
@@ -279,7 +280,6 @@ impl<R: Read> Rows<R> {
 /// Line ends within these bytes: LF, CRLF and CR count one each.
 fn line_ends(bytes: &[u8]) -> u64 {
     let (mut count, mut after_cr) = (0, false);
-    // Only the last bytes of a row can end a line unless a quoted cell holds line ends; both are rare enough to walk.
     for byte in bytes {
         match byte {
             b'\n' if after_cr => {}

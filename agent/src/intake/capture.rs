@@ -4,6 +4,7 @@
 //! file that is taken again and known by its hash, or one whose move is made up for.
 
 use std::{
+    io::Read as _,
     ops::ControlFlow,
     path::{Path, PathBuf},
 };
@@ -12,7 +13,7 @@ use docksync_proto::{event::Event, identity};
 use jiff::{Timestamp, civil::Date};
 
 use super::{
-    Feed, IntakeError,
+    Feed, IntakeError, md5,
     open::{self, Opened},
     shelve::{self, Reason, Shelf, Shelves},
 };
@@ -25,6 +26,9 @@ use crate::{
 pub const CHUNK_BATCHES_MAX: usize = 10;
 /// Most held lines of one chunk.
 pub const CHUNK_HELD_MAX: usize = 1_000;
+
+/// Most bytes of a companion that are read.
+const COMPANION_BYTES_MAX: u64 = 4096;
 
 /// What became of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,6 +58,7 @@ impl Desk<'_> {
         }
         let read = |source| IntakeError::Read { path: path.to_path_buf(), source };
         let sha256 = open::sha256(&mut opened.file).map_err(read)?;
+        self.check_sum(path, &mut opened, &sha256)?;
         let file = NewFile {
             feed: self.feed.name.clone(),
             name: shelve::name_of(path),
@@ -127,6 +132,25 @@ impl Desk<'_> {
         Ok(Ended::Refused { reasons: survey.refusals.len() })
     }
 
+    /// A companion that holds a sum must hold this one.
+    fn check_sum(&self, path: &Path, opened: &mut Opened, sha256: &[u8; 32]) -> Result<(), IntakeError> {
+        let CompleteRule::Marker { suffix } = &self.feed.decoder.profile().complete else { return Ok(()) };
+        let read = |source| IntakeError::Read { path: path.to_path_buf(), source };
+        let sum = match suffix.as_str() {
+            ".sha256" => identity::hex(sha256),
+            ".md5" => identity::hex(&md5::of(&mut opened.file).map_err(read)?),
+            _ => return Ok(()),
+        };
+        let mut name = path.file_name().unwrap_or_default().to_owned();
+        name.push(suffix);
+        let companion = self.feed.folder.join(name);
+        let mut text = String::new();
+        // A sum is short; whatever else lies there is not read into memory.
+        open::open(&companion)?.file.take(COMPANION_BYTES_MAX).read_to_string(&mut text).map_err(read)?;
+        let is_same = text.split_whitespace().next().is_some_and(|first| first.eq_ignore_ascii_case(&sum));
+        if is_same { Ok(()) } else { Err(IntakeError::Sum { path: path.to_path_buf(), companion }) }
+    }
+
     /// A marker goes where its file went. One that stays behind marks nothing, hence no error.
     fn move_companion(&self, path: &Path, to: &Path) {
         if let (CompleteRule::Marker { suffix }, Some(name)) = (&self.feed.decoder.profile().complete, path.file_name())
@@ -142,7 +166,7 @@ impl Desk<'_> {
     }
 
     fn queue(&self, path: &Path, source: crate::queue::QueueError) -> IntakeError {
-        IntakeError::Queue { path: path.to_path_buf(), source }
+        IntakeError::Queue { path: path.to_path_buf(), source: Box::new(source) }
     }
 }
 

@@ -23,6 +23,7 @@ mod board;
 mod capture;
 mod clock;
 mod facts;
+mod md5;
 mod open;
 mod pattern;
 mod reconcile;
@@ -115,6 +116,20 @@ pub enum IntakeError {
         /// The file.
         path: PathBuf,
     },
+    /// The sum in its companion is another one.
+    #[error("export {path} does not match its companion {companion}")]
+    Sum {
+        /// The file.
+        path: PathBuf,
+        /// File with the sum.
+        companion: PathBuf,
+    },
+    /// It rests, but what makes it complete never came.
+    #[error("export {path} is not complete and has not changed for a quarter of an hour")]
+    Incomplete {
+        /// The file.
+        path: PathBuf,
+    },
     /// The file could not be moved.
     #[error("cannot move export {path}")]
     Move {
@@ -152,8 +167,8 @@ pub enum IntakeError {
     Queue {
         /// The file.
         path: PathBuf,
-        /// Why.
-        source: QueueError,
+        /// Why; boxed, since the database's errors are large.
+        source: Box<QueueError>,
     },
     /// A thread could not be started.
     #[error("cannot start thread {name}")]
@@ -175,10 +190,13 @@ impl IntakeError {
             | Self::Changed { .. }
             | Self::Move { .. }
             | Self::Reason { .. }
-            | Self::Decode { .. }
-            | Self::Queue { source: QueueError::Full { .. }, .. } => Disposition::Retry,
-            Self::NotPlain { .. } | Self::TooLarge { .. } | Self::Encode { .. } => Disposition::Leave,
-            Self::Queue { source: _, .. } | Self::Thread { .. } => Disposition::Stop,
+            | Self::Sum { .. }
+            | Self::Decode { .. } => Disposition::Retry,
+            Self::NotPlain { .. } | Self::TooLarge { .. } | Self::Incomplete { .. } | Self::Encode { .. } => {
+                Disposition::Leave
+            }
+            Self::Queue { source, .. } if matches!(**source, QueueError::Full { .. }) => Disposition::Retry,
+            Self::Queue { .. } | Self::Thread { .. } => Disposition::Stop,
         }
     }
 
@@ -190,7 +208,8 @@ impl IntakeError {
             Self::Read { .. } | Self::Decode { .. } => "F003",
             Self::NotPlain { .. } => "F004",
             Self::TooLarge { .. } => "F005",
-            Self::Changed { .. } => "F007",
+            Self::Changed { .. } | Self::Sum { .. } => "F007",
+            Self::Incomplete { .. } => "F011",
             Self::Move { .. } | Self::Reason { .. } => "F031",
             Self::Encode { .. } => "F008",
             Self::Queue { .. } => "F009",
@@ -207,6 +226,8 @@ impl IntakeError {
             | Self::NotPlain { .. }
             | Self::TooLarge { .. }
             | Self::Changed { .. }
+            | Self::Sum { .. }
+            | Self::Incomplete { .. }
             | Self::Reason { .. }
             | Self::Decode { .. }
             | Self::Encode { .. }

@@ -19,7 +19,7 @@ impl Intake {
     /// # Errors
     /// [`IntakeError`] where the queue cannot answer.
     pub(super) fn reconcile(&self) -> Result<(), IntakeError> {
-        let queue = |source| IntakeError::Queue { path: PathBuf::from("queue"), source };
+        let queue = |source| IntakeError::Queue { path: PathBuf::from("queue"), source: Box::new(source) };
         let unfinished = self.store.unfinished().map_err(queue)?;
         let mut known = BTreeSet::new();
         for file in &unfinished {
@@ -67,7 +67,9 @@ impl Intake {
         }
         let found = self.shelves.find(&file.path, &desk.feed.folder, &file.sha256, &days(desk.today));
         let to = found.unwrap_or_else(|| file.path.clone());
-        self.store.moved(file.file, &to).map_err(|source| IntakeError::Queue { path: file.path.clone(), source })
+        self.store
+            .moved(file.file, &to)
+            .map_err(|source| IntakeError::Queue { path: file.path.clone(), source: Box::new(source) })
     }
 
     /// What capturing a file of this feed needs now.

@@ -109,6 +109,7 @@ pub(super) fn scan(
             }
             Readiness::In(wait) => scan.look_again = Some(scan.look_again.map_or(wait, |least| least.min(wait))),
             Readiness::Waiting => {}
+            Readiness::Stale => scan.refused.push(IntakeError::Incomplete { path }),
         }
     }
     scan.waiting += names.len().saturating_sub(SCAN_FILES_MAX) as u64;

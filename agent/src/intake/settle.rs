@@ -37,10 +37,15 @@ pub enum Readiness {
     In(Duration),
     /// Not until something changes.
     Waiting,
+    /// Not until something changes, and for long nothing has.
+    Stale,
 }
 
 /// Time without change after which a file with its trailer, or its marker, is taken for complete.
 const GRACE: Duration = Duration::from_secs(1);
+
+/// Time without change after which an incomplete file is a person's business.
+pub const STALE_AFTER: Duration = Duration::from_secs(15 * 60);
 
 /// What earlier scans saw of the files of one feed.
 #[derive(Debug, Default)]
@@ -51,6 +56,10 @@ pub struct Watchlist {
 impl Watchlist {
     /// Notes what a scan saw, and says whether the file may be taken.
     pub fn observe(&mut self, name: &OsStr, seen: &Seen, rule: &CompleteRule, now: Instant) -> Readiness {
+        readiness(seen, rule, self.unchanged(name, seen, now))
+    }
+
+    fn unchanged(&mut self, name: &OsStr, seen: &Seen, now: Instant) -> Duration {
         let since = match self.files.get(name) {
             Some((before, since)) if before == seen => *since,
             _ => {
@@ -58,7 +67,7 @@ impl Watchlist {
                 now
             }
         };
-        readiness(seen, rule, now.saturating_duration_since(since))
+        now.saturating_duration_since(since)
     }
 
     /// Forgets files that are no longer there.
@@ -77,7 +86,9 @@ pub fn readiness(seen: &Seen, rule: &CompleteRule, unchanged: Duration) -> Readi
         CompleteRule::Marker { .. } if seen.has_marker => Readiness::Ready,
         CompleteRule::Trailer if seen.has_trailer => after(GRACE),
         CompleteRule::Quiet { seconds } if !seen.ends_in_nul => after(Duration::from_secs(*seconds)),
-        CompleteRule::Marker { .. } | CompleteRule::Trailer | CompleteRule::Quiet { .. } => Readiness::Waiting,
+        CompleteRule::Marker { .. } | CompleteRule::Trailer | CompleteRule::Quiet { .. } => {
+            if unchanged >= STALE_AFTER { Readiness::Stale } else { Readiness::Waiting }
+        }
     }
 }
 
@@ -134,17 +145,18 @@ mod tests {
     fn space_set_aside_and_not_filled_is_not_a_file() {
         let allocated = Seen { ends_in_nul: true, ..seen(5) };
 
-        assert_eq!(readiness(&allocated, &QUIET, Duration::from_secs(3600)), Readiness::Waiting);
+        assert_eq!(readiness(&allocated, &QUIET, Duration::from_secs(600)), Readiness::Waiting);
+        assert_eq!(readiness(&allocated, &QUIET, STALE_AFTER), Readiness::Stale);
     }
 
     #[test]
     fn a_marker_and_a_trailer_are_waited_for() {
         let marker = CompleteRule::Marker { suffix: ".done".to_owned() };
-        let day = Duration::from_secs(86_400);
+        let long = Duration::from_secs(800);
 
-        assert_eq!(readiness(&seen(5), &marker, day), Readiness::Waiting);
+        assert_eq!(readiness(&seen(5), &marker, long), Readiness::Waiting);
         assert_eq!(readiness(&Seen { has_marker: true, ..seen(5) }, &marker, Duration::ZERO), Readiness::Ready);
-        assert_eq!(readiness(&seen(5), &CompleteRule::Trailer, day), Readiness::Waiting);
+        assert_eq!(readiness(&seen(5), &CompleteRule::Trailer, long), Readiness::Waiting);
         assert_eq!(readiness(&Seen { has_trailer: true, ..seen(5) }, &CompleteRule::Trailer, GRACE), Readiness::Ready);
     }
 

@@ -232,6 +232,25 @@ mod tests {
     }
 
     #[test]
+    fn a_folder_on_another_file_system_gets_shelves_of_its_own() {
+        use std::os::unix::fs::MetadataExt as _;
+        let (here, Ok(there)) = (tempfile::tempdir().unwrap(), tempfile::tempdir_in("/dev/shm")) else { return };
+        if here.path().metadata().unwrap().dev() == there.path().metadata().unwrap().dev() {
+            return;
+        }
+        let shelves = Shelves::new(here.path().to_path_buf(), 1);
+        std::fs::write(there.path().join("a.csv"), "x").unwrap();
+
+        let Claimed::Moved(path) = shelves.claim("pick", &there.path().join("a.csv")).unwrap() else {
+            panic!("not moved")
+        };
+        let end = shelves.shelve(&path, there.path(), Shelf::Archive, DAY).unwrap();
+
+        assert_eq!(end, there.path().join(".docksync/archive/2026/11/23/a.csv"));
+        assert!(end.exists());
+    }
+
+    #[test]
     fn a_file_that_was_moved_unnoticed_is_found_by_its_content() {
         let dir = tempfile::tempdir().unwrap();
         let shelves = Shelves::new(dir.path().to_path_buf(), 1);

@@ -414,6 +414,38 @@ fn a_marker_releases_its_file_and_goes_with_it() {
 }
 
 #[test]
+fn a_file_is_taken_only_with_the_sum_that_its_companion_holds() {
+    let mut dock = Dock::new("{ rule = \"marker\", marker = \".md5\" }");
+    let intake = dock.open();
+    std::fs::write(dock.path("in/a.csv"), HEADER).unwrap();
+    std::fs::write(dock.path("in/a.csv.md5"), "00  a.csv\n").unwrap();
+    dock.turn(&intake);
+    assert_eq!(intake.facts().snapshot()[0].trouble.as_ref().unwrap().code, "F007");
+    assert!(dock.names(ARCHIVE).is_empty());
+
+    std::fs::write(dock.path("in/a.csv.md5"), "8458e5b9819f0743d8b7a4acf322c044  a.csv\n").unwrap();
+    dock.pass(3);
+    dock.turn(&intake);
+
+    assert_eq!(dock.names(ARCHIVE), ["a.csv", "a.csv.md5"]);
+    assert_eq!(intake.facts().snapshot()[0].trouble, None);
+}
+
+#[test]
+fn a_file_that_is_never_finished_becomes_a_persons_business() {
+    let mut dock = Dock::new("{ rule = \"marker\", marker = \".done\" }");
+    let intake = dock.open();
+    dock.put("a.csv", 1);
+    dock.turn(&intake);
+    assert_eq!(intake.facts().snapshot()[0].trouble, None);
+
+    dock.pass(900);
+    dock.turn(&intake);
+
+    assert_eq!(intake.facts().snapshot()[0].trouble.as_ref().unwrap().code, "F011");
+}
+
+#[test]
 fn names_that_are_no_text_are_kept_as_bytes() {
     use std::os::unix::ffi::OsStrExt as _;
     let mut dock = Dock::new("{ rule = \"rename\" }");

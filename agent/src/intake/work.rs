@@ -1,7 +1,7 @@
 //! The threads of the room: one scanner for each feed, so that a share that hangs holds up only itself, and a few workers.
 
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Mutex, PoisonError},
     thread,
     time::Duration,
@@ -81,11 +81,7 @@ impl Intake {
     /// Looks through a feed's folder and puts up what may be taken. Gives the time after which to look again.
     pub(super) fn scan_once(&self, at: usize, memory: &mut Memory, device: &mut Option<u64>) -> Option<Duration> {
         let feed = &self.feeds[at];
-        let is_done = |path: &std::path::Path, size: u64, mtime_ns: i128| {
-            let mtime_ms = i64::try_from(mtime_ns / 1_000_000).unwrap_or(0);
-            // An answer that cannot be had now is asked for again: reading twice is harmless, the hash tells.
-            self.store.is_known_in_place(&feed.name, path, size, mtime_ms).unwrap_or(false)
-        };
+        let is_done = |path: &Path, size: u64, mtime_ns: i128| self.is_done(at, path, size, mtime_ns);
         let now = self.clock.monotonic();
         let found =
             scan::scan(&feed.folder, feed.decoder.profile(), memory, self.settings.file_bytes_max, now, &is_done)
@@ -105,6 +101,13 @@ impl Intake {
         }
     }
 
+    /// Whether a file of a folder that may not be changed was dealt with.
+    fn is_done(&self, at: usize, path: &Path, size: u64, mtime_ns: i128) -> bool {
+        let mtime_ms = i64::try_from(mtime_ns / 1_000_000).unwrap_or(0);
+        // An answer that cannot be had now is asked for again: reading twice is harmless, the hash tells.
+        self.store.is_known_in_place(&self.feeds[at].name, path, size, mtime_ms).unwrap_or(false)
+    }
+
     fn note_scan(&self, at: usize, scan: &Scan) {
         let (feed, now) = (&self.feeds[at], self.clock.wall());
         self.facts.with(at, |facts| {
@@ -115,7 +118,7 @@ impl Intake {
                 facts.saw(super::shown(name), now);
             }
             facts.judge(feed.expect_every, feed.expect_hours.as_ref(), &self.zone, now);
-            let is_folder = |code: &str| matches!(code, "F001" | "F002" | "F004" | "F005");
+            let is_folder = |code: &str| matches!(code, "F001" | "F002" | "F004" | "F005" | "F011");
             if scan.refused.is_empty() && facts.trouble.as_ref().is_some_and(|t| is_folder(t.code)) {
                 facts.trouble = None;
             }
@@ -193,7 +196,10 @@ impl Intake {
         }
         match self.shelves.claim(&feed.name, &ready.path) {
             Ok(Claimed::Moved(path)) => Ok(Some(path)),
-            Ok(Claimed::InPlace) => Ok(Some(ready.path.clone())),
+            // It may have been captured between the scan and now.
+            Ok(Claimed::InPlace) => {
+                Ok((!self.is_done(at, &ready.path, ready.size, ready.mtime_ns)).then(|| ready.path.clone()))
+            }
             Err(error) if error.is_gone() => Ok(None),
             Err(error) => Err(error),
         }
@@ -246,7 +252,7 @@ impl Intake {
 }
 
 /// A share that was unmounted leaves an empty folder on another device: not "no files", but trouble.
-fn same_device(scan: Scan, device: &mut Option<u64>, folder: &std::path::Path) -> Result<Scan, IntakeError> {
+fn same_device(scan: Scan, device: &mut Option<u64>, folder: &Path) -> Result<Scan, IntakeError> {
     let is_empty = scan.waiting == 0 && scan.ignored == 0;
     if device.is_some_and(|known| known != scan.device) && is_empty {
         return Err(IntakeError::OtherDevice { path: folder.to_path_buf() });

@@ -108,7 +108,7 @@ pub enum CompleteRule {
     },
     /// A companion with this suffix lies beside it.
     Marker {
-        /// As `.done`; a `.sha256` companion also holds the sum to check.
+        /// As `.done`; `.sha256` and `.md5` companions also hold the sum to check.
         suffix: String,
     },
     /// Its last line is the trailer record.

@@ -352,10 +352,11 @@ fn ground(parsed: Option<&Parse>, group: Option<&Group>, tables: BTreeMap<String
 fn on_error(root: &Section<'_, '_>) -> (bool, bool) {
     let Some(section) = root.section("on_error") else { return (false, true) };
     let line = section.word("line", &[("hold", false), ("dead_letter", false), ("file", true)]);
-    let file = section.word("file", &[("quarantine", ())]);
+    // The only answer to a bad file; a feed may say so aloud.
+    let _said = section.word("file", &[("quarantine", ())]);
     let unknown = section.word("unknown_columns", &[("extensions", true), ("ignore", false)]);
     section.close();
-    (line.unwrap_or(false), file.map_or(true, |()| true) && unknown.unwrap_or(true))
+    (line.unwrap_or(false), unknown.unwrap_or(true))
 }
 
 /// Fields without which no event of the type can be good.
