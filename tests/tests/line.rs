@@ -1,4 +1,5 @@
 //! The whole line on real processes: what is exported is applied exactly once, whatever happens between.
+#![expect(clippy::unwrap_used, reason = "what a test cannot have, it cannot go on without")]
 
 use std::{collections::BTreeSet, fs, path::Path};
 

@@ -516,11 +516,10 @@ impl Shell {
         let Some(identity) = self.identity.as_ref() else { return };
         let state = self.sender.state();
         let json = state_json(identity.site.as_str(), true, self.sender.condition(), state.head, state.marked);
-        if let Some(connection) = self.connection.as_mut() {
-            if connection.try_publish(Leaf::State, json, 0).is_err() {
-                // A full window is traffic enough to show that the site is there.
-                tracing::trace!("presence was not sent, the window is full");
-            }
+        let sent = self.connection.as_mut().map(|connection| connection.try_publish(Leaf::State, json, 0));
+        if matches!(sent, Some(Err(_))) {
+            // A full window is traffic enough to show that the site is there.
+            tracing::trace!("presence was not sent, the window is full");
         }
     }
 

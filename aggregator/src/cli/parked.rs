@@ -168,7 +168,7 @@ fn await_answer(reads: &SqliteReader, op_id: i64) -> Result<(), CliError> {
             Some((Some(true), _)) => return Ok(()),
             Some((Some(false), answer)) => return Err(CliError::Refused { answer }),
             Some((None, _)) | None if start.elapsed() >= ANSWER_WITHIN => return Err(CliError::Unanswered { op_id }),
-            Some((None, _)) | None => thread::sleep(LOOK_EVERY),
+            Some((None, _)) | None => thread::park_timeout(LOOK_EVERY),
         }
     }
 }

@@ -175,16 +175,16 @@ impl RecvSide {
         self.receiver.mark(facts, Vec::new()).map(Frame::Mark)
     }
 
-    /// Approves whatever waits; true where something did.
-    pub fn approve_pending(&mut self) -> bool {
+    /// Approves the first machine that waits; gives its host.
+    pub fn approve_pending(&mut self) -> Option<String> {
         let pending = self.receiver.state().map(|s| s.pending.as_slice()).unwrap_or_default();
-        let nonce = pending.iter().find(|p| !p.approved).map(|p| p.nonce);
-        let approved = nonce.is_some_and(|nonce| self.receiver.approve(nonce));
-        if approved {
-            self.drain();
-            self.disk.state = self.receiver.state().cloned();
+        let (nonce, host) = pending.iter().find(|p| !p.approved).map(|p| (p.nonce, p.host.clone()))?;
+        if !self.receiver.approve(nonce) {
+            return None;
         }
-        approved
+        self.drain();
+        self.disk.state = self.receiver.state().cloned();
+        Some(host)
     }
 
     /// Facts for an answer.

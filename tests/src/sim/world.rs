@@ -82,6 +82,8 @@ pub struct World {
     rival: Vec<BTreeSet<String>>,
     /// Hosts that lost their grant to another, which used it.
     beaten: BTreeSet<(usize, String)>,
+    /// Hosts that an operator let in and that have not come yet.
+    excused: BTreeSet<(usize, String)>,
 }
 
 impl World {
@@ -123,6 +125,7 @@ impl World {
             holders: vec![([0; 16], BTreeSet::new()); n],
             rival: vec![BTreeSet::new(); n],
             beaten: BTreeSet::new(),
+            excused: BTreeSet::new(),
             sites,
             plan,
         }
@@ -535,7 +538,11 @@ impl World {
     ///
     /// Copies that share an unanswered nonce share its grant; the first of them to be granted another ratchet wins.
     fn check_turns(&mut self, site: usize, host: &str, ratchet: Dice, was_used: bool) -> Result<(), Failure> {
-        if self.beaten.contains(&(site, host.to_owned())) {
+        let machine = (site, host.to_owned());
+        if self.excused.remove(&machine) {
+            self.beaten.remove(&machine);
+        }
+        if self.beaten.contains(&machine) {
             return Err(self.failure(format!("site {site}: {host} comes back without an operator's word")));
         }
         let holders = &mut self.holders[site];
@@ -803,8 +810,9 @@ impl World {
             return;
         }
         for site in 0..self.sites.len() {
-            if self.centre.up[site].approve_pending() {
+            if let Some(host) = self.centre.up[site].approve_pending() {
                 self.forgive(site);
+                self.excused.insert((site, host));
                 self.say(|| format!("operator approves site {site}"));
             }
         }
