@@ -237,7 +237,7 @@ fn not_running(facts: &Facts) -> Option<Headline> {
 fn unreadable(facts: &Facts) -> Option<Headline> {
     let error = facts.store.as_ref().err()?;
     let title = "Not storing new events: the local store cannot be read. Act now.";
-    let next = "Keep all files as they are and run `docksync-agent queue verify`.";
+    let next = "Keep all files as they are and call the integration team.";
     Some(Headline::new(Level::Stopped, title, Owner::SiteIt).because("Q002", error.as_str(), next).at_risk())
 }
 
@@ -247,7 +247,7 @@ fn no_room(facts: &Facts) -> Option<Headline> {
     }
     let (used, max) = (phrase::bytes(facts.used_bytes), phrase::bytes(facts.bytes_max));
     let cause = format!("The store uses {used} of {max}, or the disk has no free space. New exports stay in their folders.");
-    let next = "Free disk space on this server, or raise `queue.bytes_max`. Do not delete exports.";
+    let next = "Free disk space on this server, or raise the limit in its settings. Do not delete exports.";
     let title = "Not storing new events: disk is full. Act now.";
     Some(Headline::new(Level::Stopped, title, Owner::SiteIt).because("Q001", cause, next).at_risk())
 }
@@ -262,7 +262,7 @@ fn filling(facts: &Facts) -> Option<Headline> {
         phrase::bytes(facts.used_bytes),
         phrase::bytes(facts.bytes_max)
     );
-    let next = "Bring the connection back, or raise `queue.bytes_max`.";
+    let next = "Bring the connection back, or raise the limit in the settings.";
     let title = format!("The local store is {percent} % full.");
     Some(Headline::new(Level::NeedsYou, title, Owner::SiteIt).because("Q003", cause, next).at_risk())
 }
