@@ -91,6 +91,10 @@ pub(super) fn backlog() -> Facts {
     let store = facts.store.as_mut().unwrap();
     store.marked = 918_221 - 1_284;
     store.oldest_at = Some(ago(131));
+    store.applied = store.marked;
+    let link = facts.link.as_mut().unwrap();
+    link.sent = 918_221 - 1_284;
+    link.moved = Moved { sent: Some(ago(131)), marked: Some(ago(131)), applied: Some(ago(131)) };
     facts
 }
 
