@@ -8,10 +8,7 @@ use super::{
     facts::{CountFacts, Facts, FileFacts, SiteCard, StoreFacts},
     snapshot::{FileView, Snapshot, file, snapshot},
 };
-use crate::queue::{
-    Counts, FileFilter, QueueError, Reader,
-    capture::FileId,
-};
+use crate::queue::{Counts, FileFilter, QueueError, Reader, capture::FileId};
 
 /// Files that the page shows at once.
 const FILES_SHOWN: u32 = 20;

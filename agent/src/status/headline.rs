@@ -246,7 +246,8 @@ fn no_room(facts: &Facts) -> Option<Headline> {
         return None;
     }
     let (used, max) = (phrase::bytes(facts.used_bytes), phrase::bytes(facts.bytes_max));
-    let cause = format!("The store uses {used} of {max}, or the disk has no free space. New exports stay in their folders.");
+    let cause =
+        format!("The store uses {used} of {max}, or the disk has no free space. New exports stay in their folders.");
     let next = "Free disk space on this server, or raise the limit in its settings. Do not delete exports.";
     let title = "Not storing new events: disk is full. Act now.";
     Some(Headline::new(Level::Stopped, title, Owner::SiteIt).because("Q001", cause, next).at_risk())

@@ -142,7 +142,7 @@ mod tests {
             "docksync_agent_connection_up 0.0",
             "docksync_agent_source_late{folder=\"ship\"} 0",
             "docksync_agent_files_captured_total{folder=\"ship\"} 41",
-            "docksync_agent_last_erp_timestamp_seconds 1795465748.0",
+            "docksync_agent_last_erp_timestamp_seconds 1795458068.0",
         ] {
             assert!(text.lines().any(|found| found == line), "{line}\n{text}");
         }

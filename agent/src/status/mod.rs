@@ -14,8 +14,8 @@ pub mod facts;
 mod gather;
 pub mod headline;
 pub mod metrics;
-pub mod page;
 mod pace;
+pub mod page;
 mod phrase;
 #[cfg(test)]
 mod samples;
@@ -45,7 +45,10 @@ use self::{
     snapshot::{Snapshot, snapshot},
 };
 use crate::{
-    queue::{Queue, Reader, capture::{CaptureStore as _, FileId}},
+    queue::{
+        Queue, Reader,
+        capture::{CaptureStore as _, FileId},
+    },
     uplink::UplinkFacts,
 };
 

@@ -48,8 +48,7 @@ fn nothing_is_asked_of_another_server() {
 #[test]
 fn staff_text_has_plain_words_only() {
     for (name, html) in pages() {
-        let words: Vec<String> =
-            html.split(|c: char| !c.is_alphanumeric()).map(str::to_ascii_lowercase).collect();
+        let words: Vec<String> = html.split(|c: char| !c.is_alphanumeric()).map(str::to_ascii_lowercase).collect();
         for banned in ["broker", "queue", "qos", "offset", "dlq", "mqtt", "payload", "backlog"] {
             assert!(!words.iter().any(|word| word == banned), "{name}: {banned}");
         }

@@ -63,7 +63,9 @@ fn strokes(level: Level) -> Markup {
             path d="M12 2a10 10 0 0 0 0 20z" fill="currentColor" {}
             (outline(html! { circle cx="12" cy="12" r="10" {} }))
         },
-        Level::Offline => outline(html! { path d="M12 2.5L22.5 21h-21z" {} path d="M12 9v5" {} path d="M12 17.5v.01" {} }),
+        Level::Offline => {
+            outline(html! { path d="M12 2.5L22.5 21h-21z" {} path d="M12 9v5" {} path d="M12 17.5v.01" {} })
+        }
         Level::NeedsYou => outline(html! { rect x="2" y="2" width="20" height="20" rx="2" {} (bang) }),
         Level::Quiet => outline(html! {
             circle cx="12" cy="12" r="10" {}

@@ -231,7 +231,9 @@ impl Snapshot {
         let others = self.others.iter().chain([&self.headline]);
         let one = |h: &Headline| match (h.level, h.subject.is_some()) {
             (Level::Stopped | Level::Quiet, _) | (Level::NeedsYou, true) => 1,
-            (Level::NeedsYou, false) if h.code.as_deref().is_some_and(|code| self.is_file_code(code)) => self.files_total,
+            (Level::NeedsYou, false) if h.code.as_deref().is_some_and(|code| self.is_file_code(code)) => {
+                self.files_total
+            }
             (Level::NeedsYou, false) => 1,
             (Level::Ok | Level::CatchingUp | Level::Offline, _) => 0,
         };

@@ -128,10 +128,8 @@ fn waiting(snap: &Snapshot) -> String {
 
 fn steps(snap: &Snapshot) -> String {
     let one = |step: &Step| {
-        let at = step.at.map_or_else(
-            || "-".to_owned(),
-            |at| phrase::clock_exact(at, snap.generated_at, &snap.site.zone),
-        );
+        let at =
+            step.at.map_or_else(|| "-".to_owned(), |at| phrase::clock_exact(at, snap.generated_at, &snap.site.zone));
         format!("{} {at}{}", step.name.replace("in_erp", "in ERP"), if step.is_late { " (late)" } else { "" })
     };
     snap.strip.iter().map(one).collect::<Vec<_>>().join(" > ")

@@ -21,7 +21,8 @@ const BODY_BYTES_MAX: usize = 8 * 1024;
 const REASON_CHARS_MAX: usize = 500;
 /// A view older than this is not the present any more.
 const STALE_SECS: u64 = 30;
-const CSP: &str = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
+const CSP: &str =
+    "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
 
 /// What the answers are made from.
 #[derive(Clone)]
@@ -66,7 +67,8 @@ async fn guard(State(desk): State<Desk>, peer: ConnectInfo<SocketAddr>, request:
     let mut response = if !is_known_host(headers, &desk.hosts) {
         let next_step = "Use the address of the settings, as http://127.0.0.1:8077/.";
         problem(StatusCode::MISDIRECTED_REQUEST, "This name is not one of this page.", next_step)
-    } else if request.method() == Method::POST && !(peer.0.ip().to_canonical().is_loopback() && is_same_origin(headers)) {
+    } else if request.method() == Method::POST && !(peer.0.ip().to_canonical().is_loopback() && is_same_origin(headers))
+    {
         problem(StatusCode::FORBIDDEN, "Actions are taken on this server itself only.", "Open the page on the server.")
     } else {
         next.run(request).await
@@ -135,7 +137,11 @@ impl Desk {
 
     fn act(&self, token: &str, action: StatusAction, back: &str) -> Response {
         if !self.is_token(token) {
-            return self.message(StatusCode::FORBIDDEN, "This form is old", "Open the page again and press the button once more.");
+            return self.message(
+                StatusCode::FORBIDDEN,
+                "This form is old",
+                "Open the page again and press the button once more.",
+            );
         }
         match self.actions.try_send(action) {
             Ok(()) => Redirect::to(back).into_response(),
@@ -226,7 +232,11 @@ async fn metrics_text(State(desk): State<Desk>) -> Response {
     let kind = [(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")];
     match metrics::metrics(&desk.snapshot()) {
         Ok(text) => (kind, text).into_response(),
-        Err(_) => problem(StatusCode::INTERNAL_SERVER_ERROR, "The figures could not be written.", "Tell the integration team."),
+        Err(_) => problem(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "The figures could not be written.",
+            "Tell the integration team.",
+        ),
     }
 }
 

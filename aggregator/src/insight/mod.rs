@@ -40,7 +40,9 @@ const STOP_WITHIN: Duration = Duration::from_secs(2);
 #[derive(Debug, thiserror::Error)]
 pub enum InsightError {
     /// There is no sign-in, so the pages stay on this machine.
-    #[error("the pages listen on {listen}, which other machines reach; listen on 127.0.0.1 behind a proxy with sign-in")]
+    #[error(
+        "the pages listen on {listen}, which other machines reach; listen on 127.0.0.1 behind a proxy with sign-in"
+    )]
     OpenToNetwork {
         /// Address of the listener.
         listen: SocketAddr,
@@ -102,7 +104,8 @@ impl InsightRoom {
             Source { ledger: self.ledger, views: self.views, register: self.register, clock: self.clock },
             web::hosts(listen, &self.hosts),
         );
-        let serve = axum::serve(self.listener, web::router(desk)).with_graceful_shutdown(stop.clone().cancelled_owned());
+        let serve =
+            axum::serve(self.listener, web::router(desk)).with_graceful_shutdown(stop.clone().cancelled_owned());
         let late = async {
             stop.cancelled().await;
             // A browser that keeps its connection open does not keep the centre.

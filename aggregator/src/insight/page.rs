@@ -119,7 +119,20 @@ fn row(line: &SiteLine, now: Timestamp) -> Markup {
             td { strong { (line.whose_action) } @if !line.next_step.is_empty() { br; (line.next_step) } }
         }
         @for held in &line.held {
-            tr .held { td {} td colspan="9" { "Waits for approval: " span .mono { (held) } } }
+            tr .held { td {} td colspan="9" { (held_line(held, line)) } }
+        }
+    }
+}
+
+/// A machine that waits carries the nonce by which it is approved; a stream that is set aside has none.
+fn held_line(held: &str, line: &SiteLine) -> Markup {
+    html! {
+        @match held.split_once(" nonce ") {
+            Some((machine, nonce)) => {
+                "A machine waits for approval (" (machine) "). If it is the right one: "
+                span .mono { "docksync-aggregator sites approve " (line.site) " " (nonce) }
+            },
+            None => { "Its stream is set aside (" (held) "): find out which machine is the right one." },
         }
     }
 }
@@ -164,12 +177,16 @@ fn shape(level: Level) -> Markup {
             path d="M12 2a10 10 0 0 0 0 20z" fill="currentColor" {}
             (outline(html! { circle cx="12" cy="12" r="10" {} }))
         },
-        Level::Offline => outline(html! { path d="M12 2.5L22.5 21h-21z" {} path d="M12 9v5" {} path d="M12 17.5v.01" {} }),
+        Level::Offline => {
+            outline(html! { path d="M12 2.5L22.5 21h-21z" {} path d="M12 9v5" {} path d="M12 17.5v.01" {} })
+        }
         Level::Held | Level::NeedsYou => outline(html! {
             rect x="2" y="2" width="20" height="20" rx="2" {} path d="M12 8v5" {} path d="M12 17v.01" {}
         }),
         Level::New => outline(html! { circle cx="12" cy="12" r="10" stroke-dasharray="4 4" {} }),
-        Level::Stopped => outline(html! { path d="M7.5 1.5h9l6 6v9l-6 6h-9l-6-6v-9z" {} path d="M8 8l8 8M16 8l-8 8" {} }),
+        Level::Stopped => {
+            outline(html! { path d="M7.5 1.5h9l6 6v9l-6 6h-9l-6-6v-9z" {} path d="M8 8l8 8M16 8l-8 8" {} })
+        }
     };
     html! { svg class="shape" viewBox="0 0 24 24" aria-hidden="true" { (inner) } }
 }

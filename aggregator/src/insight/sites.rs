@@ -209,16 +209,15 @@ fn next(
     let is_short = view.since.is_some_and(|since| now.duration_since(since) < NOBODY_FOR);
     match level {
         Level::Stopped => ("site IT", "Free disk space on the site's server.".to_owned()),
-        Level::Held => (
-            "integration team",
-            format!("Ask the site which machine is the right one, then approve it: docksync-aggregator sites approve {site}"),
-        ),
+        Level::Held => {
+            ("integration team", "Ask the site which machine is the right one; the command stands below.".to_owned())
+        }
         Level::Offline if certificate_days.is_some_and(|days| days < 0) => {
             ("integration team", format!("Its certificate has expired: docksync-aggregator sites token {site}"))
         }
         Level::Offline if is_short => ("nobody yet", String::new()),
         Level::Offline => ("site IT", "Check the site's line and server.".to_owned()),
-        Level::NeedsYou => ("integration team", format!("docksync-aggregator parked list  (or the page of what waits, for {site})")),
+        Level::NeedsYou => ("integration team", "See what waits: docksync-aggregator parked list".to_owned()),
         Level::New if certificate_days.is_none() => {
             ("site IT", format!("Enrol its server with a token: docksync-aggregator sites token {site}"))
         }

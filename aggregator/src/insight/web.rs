@@ -22,7 +22,8 @@ use super::{InsightError, Source, View, metrics, page};
 
 /// A view serves all who ask within this time.
 const FRESH_FOR: Duration = Duration::from_millis(500);
-const CSP: &str = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
+const CSP: &str =
+    "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
 
 /// What the answers are made from.
 #[derive(Clone)]
