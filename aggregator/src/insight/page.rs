@@ -22,7 +22,7 @@ pub fn sites_page(overview: &Overview) -> Markup {
             h1 { "Sites " (overview.sites.len()) }
             p { @for level in Level::ALL { (count_of(level, overview)) } }
         }
-        div .scroll { table {
+        div .scroll { table .sites {
             thead { tr {
                 @for name in ["State", "Site", "Since", "Last event"] { th scope="col" { (name) } }
                 @for name in ["Waiting", "Oldest", "Parked"] { th .num scope="col" { (name) } }
@@ -42,7 +42,7 @@ pub fn parked_page(overview: &Overview, groups: &[Group], is_cut: bool) -> Marku
     let body = html! {
         section .panel { h1 { "Waiting for a person: " (count(total)) @if is_cut { " and more" } }
             p .muted { "Events are stored and safe. Each stays here until somebody tries it again or leaves it out." } }
-        div .scroll { table {
+        div .scroll { table .sites {
             thead { tr {
                 th scope="col" { "Code" } th scope="col" { "Site" } th scope="col" { "For" } th .num scope="col" { "Count" }
                 th scope="col" { "First" } th scope="col" { "Last" } th scope="col" { "Why (first one), and what to type" }
@@ -100,7 +100,7 @@ fn frame(title: &str, overview: &Overview, body: &Markup) -> Markup {
 fn count_of(level: Level, overview: &Overview) -> Markup {
     let found = overview.sites.iter().filter(|line| line.level == level).count();
     html! {
-        @if found > 0 { span class=(class(level)) { (shape(level)) strong { (found) } " " (level.word()) } "   " }
+        @if found > 0 { span class={ "tally " (class(level)) } { (shape(level)) strong { (found) } " " (level.word()) } " " }
     }
 }
 
