@@ -13,6 +13,7 @@
 pub mod facts;
 mod gather;
 pub mod headline;
+mod line_states;
 pub mod metrics;
 mod pace;
 pub mod page;
@@ -294,11 +295,12 @@ impl Watcher {
         if holds == *known {
             return;
         }
-        let stored = serde_json::to_string(&holds)
-            .is_ok_and(|text| self.queue.set_since(gather::SINCE_NAME, snap.generated_at, &text).is_ok());
-        if stored {
-            *known = holds;
+        let text = serde_json::to_string(&holds).unwrap_or_default();
+        if let Err(error) = self.queue.set_since(gather::SINCE_NAME, snap.generated_at, &text) {
+            tracing::warn!(error = gather::chain(&error), "beginnings of states could not be stored");
         }
+        // Kept even so: on a full disk the page still tells since when it is full.
+        *known = holds;
     }
 
     /// Adds a line to the history when the first line changes for the better.
@@ -315,3 +317,7 @@ impl Watcher {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "room_tests.rs"]
+mod tests;

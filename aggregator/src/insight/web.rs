@@ -25,12 +25,15 @@ const FRESH_FOR: Duration = Duration::from_millis(500);
 const CSP: &str =
     "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
 
+/// A view and when it was read.
+type Read = (Instant, Arc<View>);
+
 /// What the answers are made from.
 #[derive(Clone)]
 pub(super) struct Desk {
     source: Source,
     hosts: Arc<BTreeSet<String>>,
-    last: Arc<Mutex<Option<(Instant, Arc<View>)>>>,
+    last: Arc<Mutex<Option<Read>>>,
 }
 
 impl Desk {
