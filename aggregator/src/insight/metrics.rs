@@ -1,0 +1,66 @@
+//! `/metrics`: figures of the centre, made from what the pages show.
+
+use std::sync::atomic::AtomicU64;
+
+use prometheus_client::{
+    encoding::{EncodeLabelSet, text::encode},
+    metrics::{counter::Counter, family::Family, gauge::Gauge, info::Info},
+    registry::{Registry, Unit},
+};
+
+use super::{parked::Group, sites::Overview};
+
+type Value = Gauge<f64, AtomicU64>;
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct BySite {
+    site: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByTarget {
+    code: String,
+    target: String,
+}
+
+/// The text of one scrape.
+///
+/// # Errors
+/// [`std::fmt::Error`], which writing to a string does not cause.
+pub fn metrics(overview: &Overview, groups: &[Group]) -> Result<String, std::fmt::Error> {
+    let mut registry = Registry::default();
+    let version = ("version".to_owned(), env!("CARGO_PKG_VERSION").to_owned());
+    registry.register("docksync_build", "Version of this program", Info::new(vec![version]));
+    let centre = registry.sub_registry_with_prefix("docksync");
+    sites(centre, overview);
+    let letters = Family::<ByTarget, Gauge>::default();
+    for group in groups {
+        let labels = ByTarget { code: group.code.clone(), target: group.target.clone() };
+        letters.get_or_create(&labels).inc_by(i64::try_from(group.count).unwrap_or(i64::MAX));
+    }
+    centre.register("dead_letters", "Events that wait for a person", letters);
+    let mut out = String::new();
+    encode(&mut out, &registry)?;
+    Ok(out)
+}
+
+fn sites(to: &mut Registry, overview: &Overview) {
+    let (received, again) = (Family::<BySite, Counter>::default(), Family::<BySite, Counter>::default());
+    let (up, waiting) = (Family::<BySite, Gauge>::default(), Family::<BySite, Gauge>::default());
+    let (seen, oldest) = (Family::<BySite, Value>::default(), Family::<BySite, Value>::default());
+    for line in &overview.sites {
+        let site = BySite { site: line.site.to_string() };
+        received.get_or_create(&site).inc_by(line.totals.events);
+        again.get_or_create(&site).inc_by(line.totals.duplicates);
+        up.get_or_create(&site).set(i64::from(line.totals.is_online));
+        waiting.get_or_create(&site).set(i64::try_from(line.waiting).unwrap_or(i64::MAX));
+        seen.get_or_create(&site).set(line.heard_at.map_or(0.0, |at| at.as_millisecond() as f64 / 1000.0));
+        oldest.get_or_create(&site).set(line.oldest_secs as f64);
+    }
+    to.register("events_received", "Events stored, those that came again included", received);
+    to.register("events_duplicate", "Events that were held already when they came", again);
+    to.register("site_up", "Whether the site is connected", up);
+    to.register("site_waiting_events", "Events that the site holds and the ledger does not", waiting);
+    to.register_with_unit("site_last_seen_timestamp", "When the site was last heard of", Unit::Seconds, seen);
+    to.register_with_unit("site_oldest_event_age", "Age of the site's oldest waiting event", Unit::Seconds, oldest);
+}
