@@ -7,9 +7,8 @@
 //! | housekeeping | logged, tried again at the next turn |
 
 use std::{
-    net::TcpListener,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -19,16 +18,25 @@ use docksync_proto::{
     link::SenderConfig,
 };
 use jiff::{Timestamp, ToSpan as _};
+use sd_notify::NotifyState;
 use sha2::{Digest as _, Sha256};
-use tokio::{sync::watch, task::JoinSet};
+use tokio::{
+    sync::{Notify, mpsc, watch},
+    task::JoinSet,
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     config::Config,
     enroll,
-    intake::{Intake, IntakeFacts, SystemClock},
+    intake::{FeedFacts, Intake, IntakeFacts, SystemClock, Watching},
     queue::{Queue, QueueConfig},
-    requests::{self, Folders},
+    requests::{self, Folders, Request},
+    status::{
+        StatusAction, StatusRoom,
+        facts::{FeedTrouble, FeedView, SiteCard, Watch},
+        snapshot::Snapshot,
+    },
     uplink::{Uplink, UplinkFacts, tls::Identity},
 };
 
@@ -36,6 +44,7 @@ use crate::{
 const TURN: Duration = Duration::from_secs(1);
 /// How often payloads are pruned and the certificate is looked at.
 const TURNS_A_PRUNE: u64 = 60;
+const ACTIONS_MAX: usize = 32;
 const TURNS_A_RENEWAL: u64 = 3_600;
 /// How long a stop may take before what is left is named and left.
 const STOP_WITHIN: Duration = Duration::from_secs(8);
@@ -84,7 +93,8 @@ fn host() -> String {
 async fn serve(config: &Config, queue: &Queue) -> anyhow::Result<()> {
     let stop = CancellationToken::new();
     let mut rooms = Rooms::new();
-    let page = TcpListener::bind(config.status.listen)
+    let page = tokio::net::TcpListener::bind(config.status.listen)
+        .await
         .with_context(|| format!("cannot listen on {}, the status page's address", config.status.listen))?;
     let page_addr = page.local_addr()?;
     let intake = Intake::new(config, Arc::new(queue.clone()), Arc::new(SystemClock));
@@ -92,7 +102,7 @@ async fn serve(config: &Config, queue: &Queue) -> anyhow::Result<()> {
     let address = format!("{}:{}", config.centre.host, config.centre.port);
     let (facts, link_facts) = watch::channel(UplinkFacts::new(&address, Timestamp::now()));
     let (files_waiting_in, files_waiting) = watch::channel(0);
-    let try_now = Arc::new(tokio::sync::Notify::new());
+    let try_now = Arc::new(Notify::new());
     let mut sender = SenderConfig::new(&host());
     sender.reconnect_max = u64::try_from(config.centre.reconnect_max.as_millis()).unwrap_or(u64::MAX);
     sender.spread = sender.spread.min(sender.reconnect_max);
@@ -110,6 +120,32 @@ async fn serve(config: &Config, queue: &Queue) -> anyhow::Result<()> {
     rooms.spawn(async move { ("uplink", uplink.run(uplink_stop).await.map_err(Into::into)) });
     let intake_stop = stop.clone();
     rooms.spawn_blocking(move || ("intake", intake.run(&intake_stop).map_err(Into::into)));
+    let (actions_in, actions) = mpsc::channel(ACTIONS_MAX);
+    let (views, view) = watch::channel(None);
+    let status = StatusRoom {
+        listener: page,
+        hosts: Vec::new(),
+        site: card(config),
+        queue: queue.clone(),
+        uplink: link_facts.clone(),
+        feeds: {
+            let facts = intake_facts.clone();
+            Arc::new(move || facts.snapshot().into_iter().map(feed_view).collect())
+        },
+        actions: actions_in,
+        views,
+        csrf: hex(&rand::random::<[u8; 16]>()),
+        clock: Timestamp::now,
+    };
+    let status_stop = stop.clone();
+    rooms.spawn(async move {
+        // Where people look is not where events flow: its end is said, and ends nothing else.
+        if let Err(error) = status.run(status_stop.clone()).await {
+            tracing::error!(error = %anyhow::Error::from(error), "status page ended");
+        }
+        status_stop.cancelled().await;
+        ("status", Ok(()))
+    });
     let keeper = Keeper {
         queue: queue.clone(),
         state_dir: config.state_dir.clone(),
@@ -118,6 +154,9 @@ async fn serve(config: &Config, queue: &Queue) -> anyhow::Result<()> {
         link: link_facts.clone(),
         intake: intake_facts.clone(),
         files_waiting: files_waiting_in,
+        actions: Mutex::new(actions),
+        view,
+        try_now,
     };
     let keeper_stop = stop.clone();
     rooms.spawn(async move { ("housekeeping", keeper.run(keeper_stop).await) });
@@ -126,6 +165,37 @@ async fn serve(config: &Config, queue: &Queue) -> anyhow::Result<()> {
     let ended = wait(&mut rooms).await;
     stop_all(&stop, rooms).await;
     ended
+}
+
+/// Who this site is, for the page.
+pub fn card(config: &Config) -> SiteCard {
+    SiteCard {
+        id: config.site.id.to_string(),
+        name: config.site.name.clone(),
+        zone: config.site.time_zone.clone(),
+        zone_name: config.site.time_zone_name.clone(),
+        contact: config.status.contact.clone(),
+    }
+}
+
+fn feed_view(feed: FeedFacts) -> FeedView {
+    FeedView {
+        name: feed.feed,
+        folder: feed.folder,
+        waiting: feed.waiting,
+        last_seen_at: feed.last_seen_at,
+        last_captured_at: feed.last_captured_at,
+        captured: feed.captured,
+        held: feed.held,
+        trouble: feed.trouble.map(|t| FeedTrouble { code: t.code.into(), text: t.text, since: t.since }),
+        expect_every_secs: feed.expect_every.map(|every| every.as_secs()),
+        is_learned: feed.is_learned,
+        silent_since: feed.silent_since,
+        watching: match feed.watching {
+            Watching::Notified => Watch::Notified,
+            Watching::Polled => Watch::Polled,
+        },
+    }
 }
 
 /// Small duties that belong to no room: requests, pruning, renewal.
@@ -137,6 +207,9 @@ struct Keeper {
     link: watch::Receiver<UplinkFacts>,
     intake: IntakeFacts,
     files_waiting: watch::Sender<u32>,
+    actions: Mutex<mpsc::Receiver<StatusAction>>,
+    view: watch::Receiver<Option<Arc<Snapshot>>>,
+    try_now: Arc<Notify>,
 }
 
 impl Keeper {
@@ -152,6 +225,7 @@ impl Keeper {
             turns += 1;
             let waiting: u64 = keeper.intake.snapshot().iter().map(|f| f.waiting).sum();
             keeper.files_waiting.send_replace(u32::try_from(waiting).unwrap_or(u32::MAX));
+            keeper.tell_manager();
             let (works, prunes) = (Arc::clone(&keeper), turns.is_multiple_of(TURNS_A_PRUNE));
             tokio::task::spawn_blocking(move || works.work(prunes)).await?;
             if turns.is_multiple_of(TURNS_A_RENEWAL) {
@@ -160,8 +234,31 @@ impl Keeper {
         }
     }
 
+    /// The headline, and a sign of life: only while the rooms that matter turn is this task reached.
+    fn tell_manager(&self) {
+        let title = self.view.borrow().as_ref().map(|view| view.headline.title.clone()).unwrap_or_default();
+        let told = sd_notify::notify(&[NotifyState::Watchdog, NotifyState::Status(&title)]);
+        if let Err(error) = told {
+            tracing::trace!(%error, "no service manager to tell");
+        }
+    }
+
+    /// What was asked on the page, in the words of the command line.
+    fn asked_on_page(&self) -> Vec<Request> {
+        let mut actions = self.actions.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut requests = Vec::new();
+        while let Ok(action) = actions.try_recv() {
+            match action {
+                StatusAction::Retry { file } => requests.push(Request::Retry { file: file.0 }),
+                StatusAction::SetAside { file, reason } => requests.push(Request::SetAside { file: file.0, reason }),
+                StatusAction::TryNow => self.try_now.notify_one(),
+            }
+        }
+        requests
+    }
+
     fn work(&self, prunes: bool) {
-        for request in requests::take(&self.state_dir) {
+        for request in requests::take(&self.state_dir).into_iter().chain(self.asked_on_page()) {
             match requests::carry_out(&self.queue, &self.folders, &request) {
                 Ok(()) => tracing::info!(?request, "request was carried out"),
                 Err(error) => {
@@ -200,7 +297,7 @@ fn announce(state_dir: &Path, page: std::net::SocketAddr) -> anyhow::Result<()> 
     let json = serde_json::to_vec_pretty(&serde_json::json!({ "pid": std::process::id(), "page": page }))?;
     std::fs::write(state_dir.join("run.json"), json)?;
     tracing::info!(%page, "agent started");
-    if let Err(error) = sd_notify::notify(&[sd_notify::NotifyState::Ready]) {
+    if let Err(error) = sd_notify::notify(&[NotifyState::Ready]) {
         tracing::debug!(%error, "no service manager to tell");
     }
     Ok(())

@@ -27,6 +27,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     config::Config,
     deliver::{self, board::Board, deliverer::Deliverer, deliverer::LiveBooks, shell::Wake},
+    insight::InsightRoom,
     ledger::{
         Clock, Reads as _, Store as _,
         lock::StateLock,
@@ -93,8 +94,9 @@ async fn serve(config: &Config) -> anyhow::Result<()> {
     let (outbound, mqtt) = open_transport(config, &pki, ports, ledger_id, &stop, &mut rooms).await?;
     let enroll = TcpListener::bind(config.centre.enroll)
         .with_context(|| format!("cannot listen on {}", config.centre.enroll))?;
-    let page =
-        TcpListener::bind(config.centre.page).with_context(|| format!("cannot listen on {}", config.centre.page))?;
+    let page = tokio::net::TcpListener::bind(config.centre.page)
+        .await
+        .with_context(|| format!("cannot listen on {}", config.centre.page))?;
     let addresses = Addresses { mqtt, enroll: enroll.local_addr()?, page: page.local_addr()? };
 
     let backed_up: Arc<Mutex<BTreeMap<SiteId, (u32, u64)>>> = Arc::default();
@@ -130,6 +132,26 @@ async fn serve(config: &Config) -> anyhow::Result<()> {
         ("enrolment", enroll_api::serve(enroll, enroll_tls, state, enroll_stop).await.map_err(Into::into))
     });
     let deliveries = start_deliveries(config, &ledger, &board, &clock, &stop)?;
+    let insight = InsightRoom {
+        listener: page,
+        hosts: Vec::new(),
+        ledger: config.ledger_path(),
+        views: views.clone(),
+        register: {
+            let register = Arc::clone(&register);
+            Arc::new(move || register.lock().unwrap_or_else(PoisonError::into_inner).list_sites().ok())
+        },
+        clock: Timestamp::now,
+    };
+    let insight_stop = stop.clone();
+    rooms.spawn(async move {
+        // Where people look is not where events flow: its end is said, and ends nothing else.
+        if let Err(error) = insight.run(insight_stop.clone()).await {
+            tracing::error!(error = %anyhow::Error::from(error), "pages ended");
+        }
+        insight_stop.cancelled().await;
+        ("pages", Ok(()))
+    });
     let keeper = keep_register(Arc::clone(&register), outbound, ledger.clone(), backed_up, stop.clone());
     rooms.spawn(async move { ("register", keeper.await) });
 

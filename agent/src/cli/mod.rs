@@ -5,6 +5,7 @@ pub mod enroll;
 pub mod files;
 pub mod map;
 pub mod queue;
+pub mod status;
 
 use std::{
     io::{self, Write},
@@ -53,6 +54,8 @@ pub struct Cli {
 pub enum Command {
     /// Run the service
     Run(ConfigArgs),
+    /// How the site stands: the page's headline and facts
+    Status(status::StatusArgs),
     /// Check settings and feed profiles and tell every problem of them
     Check(check::CheckArgs),
     /// Mappings of files to events
@@ -95,6 +98,7 @@ pub(crate) fn load(path: &Path, err: &mut dyn Write) -> io::Result<Result<Config
 pub fn run(cli: &Cli, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<u8> {
     match &cli.command {
         Command::Run(args) => service(args, err),
+        Command::Status(args) => status::status(args, out, err),
         Command::Check(args) => check::check(args, out),
         Command::Map(map::MapCommand::Test(args)) => map::test(args, Timestamp::now(), out, err),
         Command::Files(command) => files::files(command, out, err),

@@ -1,6 +1,6 @@
 //! The page over HTTP: who may ask, what is answered. Holds no facts of its own.
 
-use std::{collections::BTreeSet, net::SocketAddr, sync::Arc};
+use std::{collections::BTreeSet, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{
     Form, Router,
@@ -14,7 +14,7 @@ use maud::Markup;
 use serde::Deserialize;
 use tokio::sync::{mpsc, watch};
 
-use super::{StatusAction, metrics, page, shape, snapshot::Snapshot};
+use super::{StatusAction, metrics, page, shape, snapshot::Snapshot, text};
 use crate::queue::capture::FileId;
 
 const BODY_BYTES_MAX: usize = 8 * 1024;
@@ -41,6 +41,8 @@ pub(super) fn router(desk: Desk) -> Router {
     Router::new()
         .route("/", get(home))
         .route("/status.json", get(status_json))
+        .route("/status.txt", get(status_text))
+        .route("/check.txt", get(check_text))
         .route("/files/{id}", get(file))
         .route("/files/{id}/retry", post(retry))
         .route("/files/{id}/set-aside", post(set_aside))
@@ -160,6 +162,25 @@ async fn home(State(desk): State<Desk>, ConnectInfo(peer): ConnectInfo<SocketAdd
 
 async fn status_json(State(desk): State<Desk>) -> Response {
     axum::Json(&*desk.snapshot()).into_response()
+}
+
+/// The words of the `status` command.
+async fn status_text(State(desk): State<Desk>) -> Response {
+    text::lines(&desk.snapshot()).into_response()
+}
+
+/// Ages that `status --check` was given.
+#[derive(Deserialize)]
+struct Ages {
+    warn_secs: u64,
+    crit_secs: u64,
+}
+
+/// The line of `status --check`, behind its exit code.
+async fn check_text(State(desk): State<Desk>, Query(ages): Query<Ages>) -> Response {
+    let (warn, crit) = (Duration::from_secs(ages.warn_secs), Duration::from_secs(ages.crit_secs));
+    let check = text::check(&desk.snapshot(), warn, crit);
+    format!("{}\n{}\n", check.exit, check.line).into_response()
 }
 
 #[derive(Deserialize)]
