@@ -21,6 +21,7 @@ use jiff::{Timestamp, ToSpan as _};
 use sd_notify::NotifyState;
 use sha2::{Digest as _, Sha256};
 use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
     sync::{Notify, mpsc, watch},
     task::JoinSet,
 };
@@ -91,6 +92,8 @@ fn host() -> String {
 }
 
 async fn serve(config: &Config, queue: &Queue) -> anyhow::Result<()> {
+    // Before anyone is told that it runs: whoever knows that may ask it to stop.
+    let terminate = signal(SignalKind::terminate())?;
     let stop = CancellationToken::new();
     let mut rooms = Rooms::new();
     let page = tokio::net::TcpListener::bind(config.status.listen)
@@ -162,7 +165,7 @@ async fn serve(config: &Config, queue: &Queue) -> anyhow::Result<()> {
     rooms.spawn(async move { ("housekeeping", keeper.run(keeper_stop).await) });
 
     announce(&config.state_dir, page_addr)?;
-    let ended = wait(&mut rooms).await;
+    let ended = wait(&mut rooms, terminate).await;
     stop_all(&stop, rooms).await;
     ended
 }
@@ -303,8 +306,7 @@ fn announce(state_dir: &Path, page: std::net::SocketAddr) -> anyhow::Result<()> 
     Ok(())
 }
 
-async fn wait(rooms: &mut Rooms) -> anyhow::Result<()> {
-    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+async fn wait(rooms: &mut Rooms, mut terminate: Signal) -> anyhow::Result<()> {
     tokio::select! {
         _ = tokio::signal::ctrl_c() => Ok(()),
         _ = terminate.recv() => Ok(()),

@@ -19,6 +19,7 @@ use docksync_proto::{identity::Incarnation, site::SiteId};
 use futures_util::FutureExt as _;
 use jiff::Timestamp;
 use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
     sync::mpsc,
     task::{JoinHandle, JoinSet},
 };
@@ -85,6 +86,8 @@ async fn serve(config: &Config) -> anyhow::Result<()> {
     let (writer, ledger) = LedgerWriter::start(store, config.ledger.room_bytes_min)?;
     let board = Board::new(config.consumers.iter().filter(|c| c.is_erp).map(|c| c.name.clone()));
     let views = Views::default();
+    // Before anyone is told that it runs: whoever knows that may ask it to stop.
+    let terminate = signal(SignalKind::terminate())?;
     let stop = CancellationToken::new();
     let mut rooms = Rooms::new();
 
@@ -156,7 +159,7 @@ async fn serve(config: &Config) -> anyhow::Result<()> {
     rooms.spawn(async move { ("register", keeper.await) });
 
     announce(&config.state_dir, &addresses)?;
-    let ended = wait(&mut rooms, &deliveries).await;
+    let ended = wait(&mut rooms, &deliveries, terminate).await;
     stop_all(stop, rooms, deliveries, ledger, writer).await;
     ended
 }
@@ -336,8 +339,8 @@ fn announce(state_dir: &Path, addresses: &Addresses) -> anyhow::Result<()> {
 async fn wait(
     rooms: &mut Rooms,
     deliveries: &[(String, std::thread::JoinHandle<anyhow::Result<()>>)],
+    mut terminate: Signal,
 ) -> anyhow::Result<()> {
-    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
     let mut look = tokio::time::interval(Duration::from_millis(200));
     loop {
         tokio::select! {

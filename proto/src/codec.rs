@@ -26,6 +26,8 @@ pub const BATCH_EVENTS_MAX: u32 = 4096;
 pub const EVENT_VALUES_MAX: usize = 262_144;
 /// Most bytes that a body may expand to.
 pub const BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Most bytes that the events of a batch may come to, once every column is laid out.
+pub const PLAIN_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Most bytes of a control body (hello, grant, mark, refuse, beat).
 pub const CONTROL_BYTES_MAX: usize = 64 * 1024;
 
@@ -360,11 +362,15 @@ pub fn decode_batch(bytes: &[u8]) -> Result<Vec<Decoded>, CodecError> {
     let mut readers = Readers::new(&columns.columns)?;
     let mut decoded = Vec::with_capacity(usize::try_from(events).unwrap_or(0));
     let mut canonical = Canonical::default();
+    let mut plain = 0;
     for (shape, n) in &columns.runs {
         let shape = columns.shapes.get(*shape as usize).ok_or(CodecError::Columns { what: "no such shape" })?;
         limit("event of values", shape.len(), EVENT_VALUES_MAX)?;
         for _ in 0..*n {
             decoded.push(decode_event(shape, &mut readers, &mut canonical, decoded.len())?);
+            // A column of one text for all events expands without end where nobody counts.
+            plain += canonical.len();
+            limit("batch of plain bytes", plain, PLAIN_BYTES_MAX)?;
         }
     }
     readers.all_used()?;

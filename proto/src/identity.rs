@@ -49,6 +49,16 @@ impl Canonical {
         self.provenance_from = None;
     }
 
+    /// Bytes written since [`Canonical::clear`].
+    pub fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Whether nothing was written since [`Canonical::clear`].
+    pub fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
     /// Hashes of what was written since [`Canonical::clear`].
     pub fn digests(&self) -> Digests {
         let from = self.provenance_from.unwrap_or(self.bytes.len());

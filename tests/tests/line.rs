@@ -305,3 +305,49 @@ fn an_agent_that_is_asked_to_stop_stops_in_order_within_the_deadline() {
 
     line.settle();
 }
+
+#[test]
+fn the_line_holds_through_a_mosquitto_whose_disk_is_wiped() {
+    if std::process::Command::new("mosquitto").arg("-h").output().is_err() {
+        println!("skipped: mosquitto is not installed");
+        return;
+    }
+    let mut line = Line::start();
+    line.site.stop().unwrap();
+    line.centre.stop().unwrap();
+    let dir = line.dir.path().join("broker");
+    let (text, data) = (dir.to_str().unwrap().to_owned(), dir.join("data"));
+    fs::create_dir_all(&data).unwrap();
+    let persistence = format!("{}/", data.display());
+    line.centre.command(&["broker", "mosquitto", "--dir", &text, "--persistence", &persistence]).unwrap();
+    let mqtt = line.centre.address("mqtt");
+    line.centre.reconfigure(&format!("[broker]\nhost = \"{}\"\nport = {}\n", mqtt.ip(), mqtt.port()));
+    let mut broker = mosquitto(&dir);
+    line.centre.restart().unwrap();
+    line.site.start().unwrap();
+
+    line.wms.export(100).unwrap();
+    line.settle();
+    broker.kill().unwrap();
+    broker.wait().unwrap();
+    line.wms.export(100).unwrap();
+    line.await_files(2);
+    fs::remove_dir_all(&data).unwrap();
+    fs::create_dir_all(&data).unwrap();
+    broker = mosquitto(&dir);
+
+    line.settle();
+    broker.kill().unwrap();
+    broker.wait().unwrap();
+}
+
+/// A broker with the generated configuration; as the user who owns its keys.
+fn mosquitto(dir: &Path) -> std::process::Child {
+    let config = fs::read_to_string(dir.join("mosquitto.conf")).unwrap();
+    let user = std::env::var("USER").unwrap_or_else(|_| "root".to_owned());
+    fs::write(dir.join("test.conf"), format!("user {user}\n{config}")).unwrap();
+    let log = fs::File::create(dir.join("mosquitto.log")).unwrap();
+    let mut command = std::process::Command::new("mosquitto");
+    command.arg("-c").arg(dir.join("test.conf")).stdout(log.try_clone().unwrap()).stderr(log);
+    command.spawn().unwrap()
+}

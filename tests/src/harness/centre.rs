@@ -53,6 +53,11 @@ impl Centre {
         Ok(())
     }
 
+    /// Changes what is added to its settings; counts from the next start.
+    pub fn reconfigure(&mut self, extra: &str) {
+        extra.clone_into(&mut self.extra);
+    }
+
     fn write_config(&self) -> anyhow::Result<()> {
         let at = |name: &str| self.addresses.get(name).map_or_else(|| format!("{HOST}:0"), ToString::to_string);
         let text = format!(

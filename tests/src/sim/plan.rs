@@ -57,7 +57,7 @@ impl Plan {
             sites,
             faults_for: rng.random_range(60_000..1_200_000),
             fault_every: rng.random_range(5_000..120_000),
-            export_every: rng.random_range(500..30_000) * (1 + sites as u64 / 8),
+            export_every: rng.random_range(500..30_000) * (1 + sites as u64 / 4),
             drop: [0, 10, 100, 300][rng.random_range(0..4)],
             double: [0, 50, 200][rng.random_range(0..3)],
             delay: [5, 200, 5_000][rng.random_range(0..3)],

@@ -44,6 +44,8 @@ pub struct RecvSide {
     site: SiteId,
     /// Streams that forked: the simulator allows none.
     pub(crate) forks: usize,
+    /// Ids committed since they were asked for last.
+    fresh: Vec<Uuid>,
     /// Grants that opened a new epoch for a machine that had lost its tail or was replaced.
     pub(crate) new_epochs: usize,
 }
@@ -57,7 +59,17 @@ impl RecvSide {
     /// A half that starts on what the disk holds.
     pub fn on(site: SiteId, bug: Option<Bug>, disk: RecvDisk) -> Self {
         let receiver = Receiver::new(site.clone(), disk.state.clone()).with_bug(bug);
-        Self { disk, receiver, pipeline: VecDeque::new(), heard_at: 0, bug, site, forks: 0, new_epochs: 0 }
+        Self {
+            disk,
+            receiver,
+            pipeline: VecDeque::new(),
+            heard_at: 0,
+            bug,
+            site,
+            forks: 0,
+            fresh: Vec::new(),
+            new_epochs: 0,
+        }
     }
 
     /// The process starts again; what was not committed is gone.
@@ -74,6 +86,11 @@ impl RecvSide {
         self.receiver.state().is_some_and(|s| s.is_used)
     }
 
+    /// Ids committed since the last call.
+    pub fn take_fresh(&mut self) -> Vec<Uuid> {
+        std::mem::take(&mut self.fresh)
+    }
+
     /// Whether commits are on their way.
     pub fn is_busy(&self) -> bool {
         !self.pipeline.is_empty()
@@ -88,6 +105,7 @@ impl RecvSide {
     pub fn commit_one(&mut self) -> bool {
         let Some(commit) = self.pipeline.pop_front() else { return false };
         for (seq, id, chain) in commit.rows {
+            self.fresh.push(id);
             self.disk.rows.insert((commit.epoch, seq), (id, chain));
         }
         if let Some((first, last)) = commit.gone {

@@ -26,7 +26,7 @@ use super::{
 const TICK: u64 = 1_000;
 const COMMIT: u64 = 20;
 const CREDIT: u32 = 64;
-const STEPS_MAX: usize = 2_000_000;
+const STEPS_MAX: usize = 20_000_000;
 /// Virtual time that everything has to come to rest after the last fault.
 const HEAL: u64 = 4 * 3_600_000;
 
@@ -476,8 +476,8 @@ impl World {
             Frame::Hello(hello) => {
                 let anew = self.machines.iter().any(|m| m.incarnation == hello.incarnation && m.enrolled_anew);
                 let answer = side.hello(now, dice, hello, facts, anew);
-                let rows: Vec<Uuid> = side.disk.rows.values().map(|(id, _)| *id).collect();
-                self.centre.queue(&rows);
+                let fresh = side.take_fresh();
+                self.centre.queue(&fresh);
                 (false, answer)
             }
             Frame::Batch(batch) => side.batch(now, batch, facts),
@@ -525,8 +525,8 @@ impl World {
             return Ok(());
         }
         while self.centre.up[site].commit_one() {}
-        let rows: Vec<Uuid> = self.centre.up[site].disk.rows.values().map(|(id, _)| *id).collect();
-        self.centre.queue(&rows);
+        let fresh = self.centre.up[site].take_fresh();
+        self.centre.queue(&fresh);
         let facts = RecvSide::facts(self.centre.ledger_id, CREDIT, self.centre.backed_up[site]);
         if let Some(frame) = self.centre.up[site].mark(facts) {
             self.answer(site, frame)?;
