@@ -50,7 +50,8 @@ impl Centre {
             let text = run["addresses"][name].as_str().context("run.json names its addresses")?;
             self.addresses.insert(name.to_owned(), text.parse()?);
         }
-        Ok(())
+        // Its commands, too, must see where it listens now.
+        self.write_config()
     }
 
     /// Changes what is added to its settings; counts from the next start.

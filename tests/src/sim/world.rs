@@ -559,6 +559,7 @@ impl World {
         }
         holders.1.insert(host.to_owned());
         self.rival[site].remove(host);
+        self.beaten.remove(&machine);
         Ok(())
     }
 
