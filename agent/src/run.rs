@@ -31,7 +31,7 @@ use crate::{
     config::Config,
     enroll,
     intake::{FeedFacts, Intake, IntakeFacts, SystemClock, Watching},
-    queue::{Queue, QueueConfig},
+    queue::{Queue, QueueConfig, capture::CaptureStore as _},
     requests::{self, Folders, Request},
     status::{
         StatusAction, StatusRoom,
@@ -269,14 +269,23 @@ impl Keeper {
                 }
             }
         }
-        if prunes {
+        if !self.queue.has_room() {
+            // Under pressure what the centre holds goes first: what it does not hold never goes.
+            let marked = self.link.borrow().marked;
+            tracing::warn!(marked, "queue is nearly full, events that the centre holds are deleted early");
+            self.prune(marked, Timestamp::MAX);
+        } else if prunes {
             let before = Timestamp::now().checked_sub((self.keep_days * 24).hours()).unwrap_or(Timestamp::UNIX_EPOCH);
             let through = self.link.borrow().backed_up;
-            match self.queue.prune(through, before) {
-                Ok(0) => {}
-                Ok(batches) => tracing::info!(batches, through, "old payloads were deleted"),
-                Err(error) => tracing::warn!(%error, "old payloads could not be deleted"),
-            }
+            self.prune(through, before);
+        }
+    }
+
+    fn prune(&self, through: u64, before: Timestamp) {
+        match self.queue.prune(through, before) {
+            Ok(0) => {}
+            Ok(batches) => tracing::info!(batches, through, "old payloads were deleted"),
+            Err(error) => tracing::warn!(%error, "old payloads could not be deleted"),
         }
     }
 

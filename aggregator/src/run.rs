@@ -155,7 +155,7 @@ async fn serve(config: &Config) -> anyhow::Result<()> {
         insight_stop.cancelled().await;
         ("pages", Ok(()))
     });
-    let keeper = keep_register(Arc::clone(&register), outbound, ledger.clone(), backed_up, stop.clone());
+    let keeper = keep_register(Arc::clone(&register), outbound, ledger.clone(), backed_up, views, stop.clone());
     rooms.spawn(async move { ("register", keeper.await) });
 
     announce(&config.state_dir, &addresses)?;
@@ -286,6 +286,7 @@ async fn keep_register(
     outbound: Outbound,
     ledger: LedgerHandle,
     backed_up: Arc<Mutex<BTreeMap<SiteId, (u32, u64)>>>,
+    views: Views,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     let mut turn = tokio::time::interval(REGISTER_EVERY);
@@ -304,7 +305,14 @@ async fn keep_register(
         });
         match looked.await? {
             Ok((revoked, sites)) => {
-                let reach = sites.into_iter().map(|s| (s.site, (s.backed_up_epoch, s.backed_up))).collect();
+                // Where no backup was ever made, none can be waited for: what is marked may go when it is old.
+                let reach = sites
+                    .into_iter()
+                    .map(|s| match s.backed_up_epoch {
+                        0 => (s.site.clone(), (views.epoch(&s.site), u64::MAX)),
+                        epoch => (s.site, (epoch, s.backed_up)),
+                    })
+                    .collect();
                 *backed_up.lock().unwrap_or_else(PoisonError::into_inner) = reach;
                 for site in revoked {
                     if let Err(error) = outbound.disconnect(&site).await {

@@ -278,6 +278,38 @@ fn a_revoked_site_is_cut_off_and_keeps_what_it_captures() {
 }
 
 #[test]
+fn a_full_queue_leaves_exports_where_they_are_says_so_and_recovers_by_itself() {
+    let dir = tempfile::tempdir().unwrap();
+    let centre = Centre::start(&dir.path().join("centre"), "").unwrap();
+    let relay = Relay::start(centre.address("mqtt")).unwrap();
+    let extra = "[queue]\nbytes_max = \"16 MiB\"\nballast_bytes = \"1 MiB\"\n";
+    let mut site = Site::prepare("DC1", &dir.path().join("DC1"), relay.address(), extra).unwrap();
+    site.enrol_with(&centre.add_site("DC1").unwrap(), &centre).unwrap();
+    relay.cut(true);
+    site.start().unwrap();
+    let mut wms = Wms::new("DC1", &site.export(), 1);
+    let is_full = || site.status().is_ok_and(|s| s["headline"]["code"] == "Q001" || s["headline"]["code"] == "Q003");
+
+    let mut files = 0;
+    while !is_full() {
+        files += 1;
+        assert!(files < 200, "the queue took everything");
+        wms.export(20_000).unwrap();
+        await_that("the file to be dealt with, or refused", DEADLINE, || {
+            is_full() || fs::read_dir(site.export()).unwrap().count() == 0
+        })
+        .unwrap();
+    }
+    relay.cut(false);
+
+    await_that("everything to be applied once there is room", DEADLINE * 3, || {
+        centre.applied_count().is_ok_and(|n| n == wms.truth.len() as u64)
+    })
+    .unwrap();
+    assert!(centre.applied().unwrap().values().all(|times| *times == 1));
+}
+
+#[test]
 fn wrong_settings_are_refused_with_every_mistake_and_exit_78() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("agent.toml");

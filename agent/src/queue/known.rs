@@ -167,10 +167,23 @@ impl Known {
         )?;
         self.groups.push(Group { last_run, filter });
         if self.groups.len() > GROUPS_MAX {
-            let gone = self.groups.remove(0);
-            db.execute("DELETE FROM known_run WHERE id <= ?1", [gone.last_run])?;
-            db.execute("DELETE FROM known_group WHERE last_run <= ?1", [gone.last_run])?;
+            self.forget_oldest(db)?;
         }
+        self.cached = None;
+        Ok(())
+    }
+
+    /// Gives the room of the oldest group back, where there is a closed one.
+    ///
+    /// # Errors
+    /// SQLite's own.
+    pub(super) fn forget_oldest(&mut self, db: &Connection) -> rusqlite::Result<()> {
+        if self.groups.is_empty() {
+            return Ok(());
+        }
+        let gone = self.groups.remove(0);
+        db.execute("DELETE FROM known_run WHERE id <= ?1", [gone.last_run])?;
+        db.execute("DELETE FROM known_group WHERE last_run <= ?1", [gone.last_run])?;
         self.cached = None;
         Ok(())
     }

@@ -214,6 +214,10 @@ impl Queue {
             let safe = through.min(core.head.state.marked);
             let gone = store::prune(&core.db, &mut core.head.state, safe, before_ms, PRUNE_BATCHES)
                 .map_err(core.sql("prune"))?;
+            if gone == 0 && !core.has_room.load(Ordering::Relaxed) {
+                // The index serves the site's own words; the ledger refuses doubles without it.
+                core.known.forget_oldest(&core.db).map_err(core.sql("prune"))?;
+            }
             Ok(Reply::Count(gone))
         }))?;
         Ok(if let Reply::Count(n) = reply { n } else { 0 })
