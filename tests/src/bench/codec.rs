@@ -1,0 +1,96 @@
+//! Single steps within this process: reading an export, encoding and decoding batches.
+
+use std::{fs::File, hint::black_box, ops::ControlFlow, path::Path, sync::Arc, time::Instant};
+
+use docksync_agent::{
+    decode::{Decoder, FileFacts, Record, profile},
+    queue::capture::BATCH_EVENTS,
+};
+use docksync_proto::{
+    codec::{BatchEncoder, decode_batch},
+    event::Event,
+    site::SiteId,
+};
+use jiff::{Timestamp, tz::TimeZone};
+
+use super::{Options, Row, Rows, export};
+
+const EVENTS: u64 = 200_000;
+const EVENTS_QUICK: u64 = 50_000;
+/// Events kept for the batches.
+const KEPT: usize = 10 * BATCH_EVENTS as usize;
+const ZONE: &str = "America/Chicago";
+
+/// Measures each step.
+///
+/// # Errors
+/// Where the export cannot be read.
+pub fn measure(options: &Options, dir: &Path, rows: &mut Rows) -> anyhow::Result<()> {
+    let count = if options.quick { EVENTS_QUICK } else { EVENTS };
+    let path = dir.join("PICK_1.csv");
+    export::write(&path, 1, count)?;
+    let rate = |begun: Instant| count as f64 / begun.elapsed().as_secs_f64();
+    let (decoder, mut file) = (decoder()?, File::open(&path)?);
+    let facts = facts(&file)?;
+    let begun = Instant::now();
+    let survey = decoder.survey(&mut file, &facts)?;
+    rows.push(Row::new("CSV survey pass", rate(begun), "rows/s"));
+    anyhow::ensure!(survey.held == 0 && survey.records == count, "the export is not as it was meant");
+    let mut events: Vec<Event> = Vec::new();
+    let begun = Instant::now();
+    decoder.emit(&mut file, &facts, &survey, &mut |_, record| {
+        if let Record::Event(event) = black_box(record)
+            && events.len() < KEPT
+        {
+            events.push(event.clone());
+        }
+        ControlFlow::Continue(())
+    })?;
+    rows.push(Row::new("CSV emit pass", rate(begun), "rows/s"));
+    batches(&events, rows)
+}
+
+fn batches(events: &[Event], rows: &mut Rows) -> anyhow::Result<()> {
+    const ROUNDS: usize = 20;
+    let total = (events.len() * ROUNDS) as f64;
+    let mut bodies = Vec::new();
+    let begun = Instant::now();
+    for _ in 0..ROUNDS {
+        bodies.clear();
+        for batch in events.chunks(BATCH_EVENTS as usize) {
+            let mut encoder = BatchEncoder::new();
+            for event in batch {
+                black_box(encoder.push(event));
+            }
+            bodies.push(encoder.finish()?);
+        }
+    }
+    rows.push(Row::new("codec, encode batches of 500", total / begun.elapsed().as_secs_f64(), "events/s"));
+    let begun = Instant::now();
+    for _ in 0..ROUNDS {
+        for body in &bodies {
+            black_box(decode_batch(body)?);
+        }
+    }
+    rows.push(Row::new("codec, decode batches of 500", total / begun.elapsed().as_secs_f64(), "events/s"));
+    let bytes: usize = bodies.iter().map(Vec::len).sum();
+    rows.push(Row::new("batch bodies of 500", bytes as f64 / events.len() as f64, "bytes/event"));
+    Ok(())
+}
+
+fn decoder() -> anyhow::Result<Decoder> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../config/feeds/pick-csv.toml");
+    let text = std::fs::read_to_string(&path)?;
+    let profile = profile::read(&path, &text).map_err(|problems| anyhow::anyhow!("{problems:?}"))?;
+    Ok(Decoder::new(Arc::new(profile), &SiteId::new("DC01")?, &TimeZone::get(ZONE)?, ZONE))
+}
+
+fn facts(file: &File) -> anyhow::Result<FileFacts> {
+    Ok(FileFacts {
+        feed: "pick-csv".to_owned(),
+        name: "PICK_1.csv".to_owned(),
+        sha256: "0".repeat(64),
+        size: file.metadata()?.len(),
+        record_time: Timestamp::now(),
+    })
+}
