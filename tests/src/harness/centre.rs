@@ -74,7 +74,7 @@ impl Centre {
         );
         let text = format!(
             "[centre]\nname = \"Centre\"\nmqtt = \"{}\"\nenroll = \"{}\"\npage = \"{}\"\ncertificate_names = [\"{HOST}\"]\n\n\
-             [state]\ndir = \"{}\"\n\n[ledger]\nroom_bytes_min = \"64 MiB\"\n\n{}{}",
+             [state]\ndir = \"{}\"\n\n[ledger]\nroom_bytes_min = 67108864\n\n{}{}",
             at("mqtt"),
             at("enroll"),
             at("page"),
