@@ -40,7 +40,7 @@ pub fn violations(event: &Event) -> Vec<Violation> {
         check_line(event, at, line, &mut found);
     }
     for (at, content) in event.containers.iter().flat_map(|c| &c.contents).enumerate() {
-        check_quantity(&format!("containers.contents[{at}].qty"), content.qty, &mut found);
+        check_quantity(|| format!("containers.contents[{at}].qty"), content.qty, &mut found);
     }
     found
 }
@@ -60,7 +60,7 @@ fn check_line(event: &Event, at: usize, line: &Line, found: &mut Vec<Violation>)
         ("qty_after", line.qty_after),
     ];
     for (name, quantity) in quantities {
-        check_quantity(&format!("lines[{at}].{name}"), quantity, found);
+        check_quantity(|| format!("lines[{at}].{name}"), quantity, found);
     }
     if let Some((name, expected)) = required_quantity(event.event_type, line) {
         found.push(missing(&format!("lines[{at}].{name}"), expected));
@@ -106,11 +106,12 @@ fn required_quantity(event_type: EventType, line: &Line) -> Option<(&'static str
     (!present).then_some((name, "a quantity"))
 }
 
-fn check_quantity(path: &str, quantity: Option<Decimal>, found: &mut Vec<Violation>) {
+/// The path is written only where it is told: this runs for every quantity of every event.
+fn check_quantity(path: impl FnOnce() -> String, quantity: Option<Decimal>, found: &mut Vec<Violation>) {
     if let Some(q) = quantity.filter(|q| canonical::check_decimal(*q).is_err()) {
         found.push(Violation {
             code: "INVALID_QUANTITY",
-            path: path.to_owned(),
+            path: path(),
             found: q.to_string(),
             expected: "at most 13 digits before and 6 behind the point",
         });

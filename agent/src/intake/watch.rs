@@ -6,7 +6,10 @@ use std::{
     time::Duration,
 };
 
-use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
+use notify::{
+    Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher as _,
+    event::{AccessKind, AccessMode, ModifyKind, RenameMode},
+};
 
 use super::facts::Watching;
 
@@ -35,6 +38,15 @@ impl Bell {
     }
 }
 
+/// Whether a change is of the kind that looking and claiming make: to look again for those would never end.
+fn is_own_doing(kind: &EventKind) -> bool {
+    match kind {
+        EventKind::Access(AccessKind::Close(AccessMode::Write)) => false,
+        EventKind::Access(_) | EventKind::Modify(ModifyKind::Name(RenameMode::From)) => true,
+        _ => false,
+    }
+}
+
 /// Watches the folder as long as the result is kept.
 pub(super) fn watch(folder: &Path, bell: &Bell) -> (Option<RecommendedWatcher>, Watching) {
     let magic = rustix::fs::statfs(folder).map(|stat| stat.f_type.cast_unsigned());
@@ -42,7 +54,13 @@ pub(super) fn watch(folder: &Path, bell: &Bell) -> (Option<RecommendedWatcher>, 
         return (None, Watching::Polled);
     }
     let rings = bell.clone();
-    let watcher = notify::recommended_watcher(move |_: notify::Result<notify::Event>| rings.ring());
+    let watcher = notify::recommended_watcher(move |told: notify::Result<Event>| {
+        // A fault, an overflow for one, leaves out what changed: only a look can tell.
+        if told.is_ok_and(|event| is_own_doing(&event.kind)) {
+            return;
+        }
+        rings.ring();
+    });
     let watching = watcher.and_then(|mut watcher| {
         watcher.watch(folder, RecursiveMode::NonRecursive)?;
         Ok(watcher)
@@ -53,5 +71,30 @@ pub(super) fn watch(folder: &Path, bell: &Bell) -> (Option<RecommendedWatcher>, 
             tracing::warn!(folder = %folder.display(), error = %error, "folder could not be watched, it is polled");
             (None, Watching::Polled)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LONG: Duration = Duration::from_secs(10);
+    const SHORT: Duration = Duration::from_millis(300);
+
+    #[test]
+    fn a_look_at_the_folder_does_not_ring_and_a_new_file_does() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("old"), "x").unwrap();
+        let bell = Bell::default();
+        let (_watcher, watching) = watch(dir.path(), &bell);
+        assert_eq!(watching, Watching::Notified);
+
+        let seen = std::fs::read_dir(dir.path()).unwrap().count();
+        std::fs::read(dir.path().join("old")).unwrap();
+        let by_look = bell.wait(SHORT);
+        std::fs::write(dir.path().join("new"), "x").unwrap();
+        let by_file = bell.wait(LONG);
+
+        assert_eq!((seen, by_look, by_file), (1, false, true));
     }
 }

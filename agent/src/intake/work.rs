@@ -21,6 +21,10 @@ use super::{
 
 /// How long a thread may take to notice that it should stop.
 const STOP_WAIT: Duration = Duration::from_millis(250);
+/// Pause after a scan, in times of what it took.
+const SCAN_REST: u32 = 4;
+/// Longest such pause.
+const SCAN_REST_MAX: Duration = Duration::from_millis(250);
 
 impl Intake {
     /// Runs until `stop`; blocks, hence on a thread of its own. A file that is being read is finished first up to its chunk.
@@ -69,7 +73,11 @@ impl Intake {
                 watcher = new;
                 self.facts.with(at, |facts| facts.watching = watching);
             }
+            let begun = self.clock.monotonic();
             let again = self.scan_once(at, &mut memory, &mut device);
+            // A full folder is not looked through again and again while it is worked off: its files are up already.
+            let rest = (self.clock.monotonic().saturating_duration_since(begun) * SCAN_REST).min(SCAN_REST_MAX);
+            thread::park_timeout(rest);
             let mut left = again.unwrap_or(self.settings.rescan).min(self.settings.rescan);
             while !left.is_zero() && !self.is_stopping(stop) {
                 let slice = left.min(STOP_WAIT);

@@ -113,6 +113,8 @@ pub struct Queue {
     counts: Arc<Counts>,
     has_room: Arc<AtomicBool>,
     thread: Arc<Mutex<Option<JoinHandle<()>>>>,
+    /// Answers what scans ask of every file they see, beside the writer: its transactions are for what changes.
+    asked: Arc<Mutex<Connection>>,
     bytes_max: u64,
 }
 
@@ -131,6 +133,7 @@ impl Queue {
         let path = config.dir.join("queue.db");
         let lock = schema::lock(&config.dir)?;
         let core = Core::open(config.clone(), &path)?;
+        let asked = Arc::new(Mutex::new(schema::open_reader(&path)?));
         let (requests, inbox) = mpsc::sync_channel(REQUESTS_MAX);
         let (told, head) = watch::channel(core.head.state.clone());
         let (counts, has_room) = (core.counts.clone(), core.has_room.clone());
@@ -143,7 +146,7 @@ impl Queue {
             })
             .map_err(io)?;
         let thread = Arc::new(Mutex::new(Some(thread)));
-        Ok(Self { requests, path, head, counts, has_room, thread, bytes_max: config.bytes_max })
+        Ok(Self { requests, path, head, counts, has_room, thread, asked, bytes_max: config.bytes_max })
     }
 
     /// Database file.
@@ -309,11 +312,13 @@ impl CaptureStore for Queue {
     }
 
     fn is_known_in_place(&self, feed: &str, path: &Path, size: u64, mtime_ms: i64) -> Result<bool, QueueError> {
-        let (feed, path) = (feed.to_owned(), path.to_owned());
-        let reply = self.call(Box::new(move |core| {
-            store::is_known_in_place(&core.db, &feed, &path, size, mtime_ms).map(Reply::Flag).map_err(core.sql("read"))
-        }))?;
-        Ok(matches!(reply, Reply::Flag(true)))
+        // A connection that reads is whole after whatever happened to the thread that used it before.
+        let db = self.asked.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        store::is_known_in_place(&db, feed, path, size, mtime_ms).map_err(|source| QueueError::Sqlite {
+            path: self.path.clone(),
+            what: "read",
+            source,
+        })
     }
 
     fn has_room(&self) -> bool {

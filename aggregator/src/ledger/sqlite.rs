@@ -157,7 +157,9 @@ impl SqliteStore {
         changes: &[Change],
     ) -> Result<Vec<Committed>, LedgerError> {
         let committed = self.append(appends)?;
-        for link in links {
+        // Neighbours in a group are mostly of one site, and its last state holds all before it.
+        let is_last = |at: usize| links[at + 1..].iter().all(|later| later.site != links[at].site);
+        for (_, link) in links.iter().enumerate().filter(|(at, _)| is_last(*at)) {
             let site_no = self.site_no(&link.site)?;
             self.run(
                 "store a link",

@@ -203,7 +203,9 @@ impl Receiver {
             return self.open(hello, facts, hello.epoch.max(1), dice, None);
         };
         match state.nonces.iter().rposition(|nonce| *nonce == hello.nonce) {
-            Some(at) if at + 1 == state.nonces.len() && !state.is_used => return self.grant_again(hello, facts),
+            Some(at) if at + 1 == state.nonces.len() && !state.is_used && hello.head >= state.marked => {
+                return self.grant_again(hello, facts);
+            }
             // A late copy, which nobody waits for; or a copied machine, which needs a nonce of its own.
             Some(_) => return Decision::Refuse(self.refusal(RefuseReason::StaleEpoch, 0, hello.nonce)),
             None => {}

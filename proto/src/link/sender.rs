@@ -475,7 +475,7 @@ impl Sender {
         }
         self.state.epoch = grant.epoch;
         let checks = !planted(self.config.bug, Bug::NoOverlapCheck);
-        if checks && own.is_some_and(|chain| chain != grant.chain) {
+        if checks && (grant.marked > self.state.head || own.is_some_and(|chain| chain != grant.chain)) {
             // The ledger holds another machine's events under our numbers, as after a restore: no number of ours fits it.
             self.state.has_diverged = true;
             return self.greet(now, dice);

@@ -19,6 +19,7 @@ const HOST: &str = "127.0.0.1";
 pub struct Centre {
     dir: PathBuf,
     extra: String,
+    has_destination: bool,
     process: Option<Process>,
     addresses: BTreeMap<String, SocketAddr>,
 }
@@ -29,9 +30,21 @@ impl Centre {
     /// # Errors
     /// Where it does not become ready.
     pub fn start(dir: &Path, extra: &str) -> anyhow::Result<Self> {
+        Self::start_with(dir, extra, true)
+    }
+
+    /// Starts one without any destination: its ledger is the end.
+    ///
+    /// # Errors
+    /// Where it does not become ready.
+    pub fn start_bare(dir: &Path) -> anyhow::Result<Self> {
+        Self::start_with(dir, "", false)
+    }
+
+    fn start_with(dir: &Path, extra: &str, has_destination: bool) -> anyhow::Result<Self> {
         std::fs::create_dir_all(dir)?;
-        let mut centre =
-            Self { dir: dir.to_owned(), extra: extra.to_owned(), process: None, addresses: BTreeMap::new() };
+        let (dir, extra) = (dir.to_owned(), extra.to_owned());
+        let mut centre = Self { dir, extra, has_destination, process: None, addresses: BTreeMap::new() };
         centre.restart()?;
         Ok(centre)
     }
@@ -61,15 +74,18 @@ impl Centre {
 
     fn write_config(&self) -> anyhow::Result<()> {
         let at = |name: &str| self.addresses.get(name).map_or_else(|| format!("{HOST}:0"), ToString::to_string);
+        let destination = format!(
+            "[[consumer]]\nname = \"erp\"\nkind = \"sql\"\nerp = true\npath = \"{}\"\n\n",
+            self.staging().display()
+        );
         let text = format!(
             "[centre]\nname = \"Centre\"\nmqtt = \"{}\"\nenroll = \"{}\"\npage = \"{}\"\ncertificate_names = [\"{HOST}\"]\n\n\
-             [state]\ndir = \"{}\"\n\n[ledger]\nroom_bytes_min = 67108864\n\n\
-             [[consumer]]\nname = \"erp\"\nkind = \"sql\"\nerp = true\npath = \"{}\"\n\n{}",
+             [state]\ndir = \"{}\"\n\n[ledger]\nroom_bytes_min = 67108864\n\n{}{}",
             at("mqtt"),
             at("enroll"),
             at("page"),
             self.dir.join("state").display(),
-            self.staging().display(),
+            if self.has_destination { destination.as_str() } else { "" },
             self.extra,
         );
         std::fs::write(self.config(), text)?;

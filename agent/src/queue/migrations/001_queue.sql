@@ -27,6 +27,7 @@ CREATE TABLE file (
     last_seq INTEGER
 ) STRICT;
 CREATE INDEX file_content ON file (sha256, feed);
+CREATE INDEX file_place ON file (path);
 CREATE INDEX file_open ON file (id) WHERE is_moved = 0;
 CREATE INDEX file_needs ON file (id) WHERE (state = 3 OR held > 0) AND resolved_ms IS NULL;
 
