@@ -13,6 +13,8 @@ use crate::queue::{FileRow, Queue, QueueError, Reader, capture::FileId};
 
 /// Why a file no longer needs a person when it is read again. The queue's schema knows the words.
 pub const CHECKED_AGAIN: &str = "checked again";
+/// Names that are tried for a file that is read again.
+const NAMES_MAX: u32 = 1_000;
 /// Most requests taken in one turn.
 const TURN_MAX: usize = 64;
 
@@ -154,5 +156,24 @@ fn retry(queue: &Queue, folders: &Folders, file: &FileRow) -> Result<(), Request
         fs::remove_file(&aside).map_err(io_error("remove", &aside))?;
         return Err(RequestError::NotWaiting { id, name });
     }
-    fs::rename(&aside, &to).map_err(io_error("write", &to))
+    put(&aside, folder, &to)
+}
+
+/// Puts the file back under its name, or under the next free one: another export may lie there by now.
+fn put(aside: &Path, folder: &Path, to: &Path) -> Result<(), RequestError> {
+    use rustix::fs::{CWD, RenameFlags, renameat_with};
+    let (stem, end) = (to.file_stem().unwrap_or_default().to_string_lossy(), to.extension());
+    for n in 0..NAMES_MAX {
+        let name = match (n, end) {
+            (0, _) => to.to_owned(),
+            (n, Some(end)) => folder.join(format!("{stem}-again{n}.{}", end.to_string_lossy())),
+            (n, None) => folder.join(format!("{stem}-again{n}")),
+        };
+        match renameat_with(CWD, aside, CWD, &name, RenameFlags::NOREPLACE) {
+            Ok(()) => return Ok(()),
+            Err(rustix::io::Errno::EXIST) => {}
+            Err(error) => return Err(io_error("write", &name)(error.into())),
+        }
+    }
+    Err(io_error("find a free name beside", to)(io::ErrorKind::AlreadyExists.into()))
 }

@@ -321,7 +321,8 @@ async fn wait(rooms: &mut Rooms, mut terminate: Signal) -> anyhow::Result<()> {
         _ = terminate.recv() => Ok(()),
         Some(ended) = rooms.join_next() => {
             let (room, result) = ended?;
-            result.with_context(|| format!("room {room} ended"))
+            result.with_context(|| format!("room {room} ended"))?;
+            anyhow::bail!("room {room} ended before it was told to")
         }
     }
 }

@@ -356,11 +356,12 @@ async fn wait(
             _ = terminate.recv() => return Ok(()),
             Some(ended) = rooms.join_next() => {
                 let (room, result) = ended?;
-                return result.with_context(|| format!("room {room} ended"));
+                result.with_context(|| format!("room {room} ended"))?;
+                anyhow::bail!("room {room} ended before it was told to");
             }
             _ = look.tick() => {
-                if deliveries.iter().any(|(_, thread)| thread.is_finished()) {
-                    return Ok(());
+                if let Some((name, _)) = deliveries.iter().find(|(_, thread)| thread.is_finished()) {
+                    anyhow::bail!("delivery to {name} ended by itself; the journal says why");
                 }
             }
         }

@@ -26,6 +26,8 @@ pub const BATCH_EVENTS_MAX: u32 = 4096;
 pub const EVENT_VALUES_MAX: usize = 262_144;
 /// Most bytes that a body may expand to.
 pub const BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Most bytes of encoded columns: with its head and signature the frame stays below its own limit.
+pub const COLUMNS_BYTES_MAX: usize = 4 * 1024 * 1024 - 4096;
 /// Most bytes that the events of a batch may come to, once every column is laid out.
 pub const PLAIN_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Most bytes of a control body (hello, grant, mark, refuse, beat).
@@ -150,6 +152,7 @@ pub struct BatchEncoder {
     canonical: Canonical,
     events: u32,
     plain_bytes: usize,
+    canonical_bytes: usize,
 }
 
 impl std::fmt::Debug for BatchEncoder {
@@ -173,6 +176,7 @@ impl BatchEncoder {
         self.current.clear();
         canonical::walk(event, &mut Tee { encoder: self });
         self.close_event();
+        self.canonical_bytes += self.canonical.len();
         (identity::event_id(event), self.canonical.digests())
     }
 
@@ -197,6 +201,11 @@ impl BatchEncoder {
     /// [`CodecError`] where the batch is over a limit of this module.
     pub fn finish(&mut self) -> Result<Vec<u8>, CodecError> {
         let taken = std::mem::take(self);
+        // The same limits as on reading: what the other end would refuse must never be stored.
+        let values = taken.shape_list.iter().map(Vec::len).max().unwrap_or(0);
+        limit("event of values", values, EVENT_VALUES_MAX)?;
+        limit("batch of events", taken.events as usize, BATCH_EVENTS_MAX as usize)?;
+        limit("batch of plain bytes", taken.canonical_bytes, PLAIN_BYTES_MAX)?;
         let columns = taken
             .slots
             .into_iter()
@@ -210,6 +219,7 @@ impl BatchEncoder {
         out.push(COLUMNS_VERSION);
         out.extend_from_slice(&u32::try_from(plain.len()).unwrap_or(u32::MAX).to_le_bytes());
         out.extend(zstd::bulk::compress(&plain, ZSTD_LEVEL).map_err(CodecError::Expand)?);
+        limit("batch of bytes", out.len(), COLUMNS_BYTES_MAX)?;
         Ok(out)
     }
 

@@ -72,7 +72,12 @@ pub(super) fn scan(
     memory.known.retain(|name| names.contains(name));
     memory.list.keep(|name| names.contains(name));
     let mut ready: Vec<(OsString, Ready)> = Vec::new();
-    for name in names.iter().take(SCAN_FILES_MAX) {
+    let mut looked = 0;
+    for name in &names {
+        // Those that were dealt with and may not be moved do not count: else they would hide every newer one.
+        if looked >= SCAN_FILES_MAX {
+            break;
+        }
         let path = folder.join(name);
         let meta = match path.symlink_metadata() {
             Ok(meta) => meta,
@@ -87,6 +92,7 @@ pub(super) fn scan(
         if is_done(&path, meta.len(), mtime_ns) {
             continue;
         }
+        looked += 1;
         scan.waiting += 1;
         if memory.known.insert(name.clone()) {
             scan.fresh.push(name.clone());
@@ -112,7 +118,9 @@ pub(super) fn scan(
             Readiness::Stale => scan.refused.push(IntakeError::Incomplete { path }),
         }
     }
-    scan.waiting += names.len().saturating_sub(SCAN_FILES_MAX) as u64;
+    if looked >= SCAN_FILES_MAX {
+        scan.waiting += names.len().saturating_sub(SCAN_FILES_MAX) as u64;
+    }
     ready.sort_by(|a, b| settle::order((&a.0, a.1.mtime_ns), (&b.0, b.1.mtime_ns), profile.sequence.as_ref()));
     scan.ready = ready.into_iter().map(|(_, ready)| ready).collect();
     Ok(scan)

@@ -34,6 +34,8 @@ const IN_FLIGHT_MAX: u16 = 48;
 const READ_BATCHES: u32 = 64;
 const KEEP_ALIVE_SECS: u16 = 20;
 const CONNECT_WITHIN: Duration = Duration::from_secs(15);
+/// Delay before the next connection where the disk had no room for the link's state, in milliseconds.
+const FULL_RETRY_MS: u64 = 5_000;
 /// How long a stop waits for the goodbye.
 const GOODBYE: Duration = Duration::from_secs(2);
 
@@ -197,7 +199,16 @@ impl Shell {
     async fn save(&mut self) -> Result<(), UplinkError> {
         self.is_noted = false;
         let (queue, state) = (self.up.queue.clone(), self.sender.state().clone());
-        blocking(move || queue.save_link(state)).await
+        match blocking(move || queue.save_link(state)).await {
+            // A full disk stops neither sending nor the process. What depends on this being stored must not go out, so the
+            // connection ends; what was only noted is noted again.
+            Err(UplinkError::Queue(QueueError::Full { .. })) => {
+                self.is_noted = true;
+                self.disconnect(FULL_RETRY_MS);
+                Ok(())
+            }
+            other => other,
+        }
     }
 
     async fn rebase(&mut self, epoch: u32, inputs: &mut VecDeque<SendInput>) -> Result<(), UplinkError> {
@@ -414,7 +425,8 @@ impl Shell {
                 let from = window.from;
                 self.ready = self.read(move |reader| reader.batches(from, READ_BATCHES)).await?.into();
             }
-            let Some(batch) = self.ready.pop_front() else { return Ok(()) };
+            // What lies before the first kept batch is gone: the engine says so, and nothing is sent over the gap.
+            let Some(batch) = self.ready.pop_front().filter(|b| b.first <= window.from) else { return Ok(()) };
             if !self.send(&batch)? {
                 self.ready.push_front(batch);
                 return Ok(());

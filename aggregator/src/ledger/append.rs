@@ -58,6 +58,15 @@ impl SqliteStore {
     fn follow(&mut self, append: &Append, site_no: i64) -> Result<(), LedgerError> {
         let head = &append.head;
         let tail = self.tails.get(&(site_no, head.epoch));
+        // What came before may have failed in an earlier transaction while this was on its way: a mark over that gap would
+        // release what no ledger holds.
+        if let Some(marked) = self.linked(site_no, head.epoch)? {
+            let last = tail.map_or(0, |t| t.last).max(marked);
+            if head.first > last + 1 {
+                let (site, epoch, first) = (append.site.clone(), head.epoch, head.first);
+                return Err(LedgerError::Discontinuous { site, epoch, first, last });
+            }
+        }
         if let Some(tail) = tail {
             let forks = head.first == tail.last + 1 && head.chain_before != tail.chain;
             if head.first <= tail.last || forks {
@@ -71,6 +80,17 @@ impl SqliteStore {
         }
         self.tails.insert((site_no, head.epoch), Tail { last: head.last(), chain: head.chain_after });
         Ok(())
+    }
+
+    /// Last event marked in this epoch, where the link with the site is stored.
+    fn linked(&self, site_no: i64, epoch: u32) -> Result<Option<u64>, LedgerError> {
+        use rusqlite::OptionalExtension as _;
+        self.db
+            .conn
+            .prepare_cached("SELECT marked FROM link WHERE site_no = ?1 AND epoch = ?2")
+            .and_then(|mut s| s.query_row(rusqlite::params![site_no, epoch], |row| row.get::<_, i64>(0)).optional())
+            .map(|marked| marked.map(i64::cast_unsigned))
+            .map_err(super::error::sql("read a link"))
     }
 
     fn decide_standings<'a>(

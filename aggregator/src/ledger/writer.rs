@@ -112,6 +112,17 @@ impl LedgerHandle {
         Ok(answer)
     }
 
+    /// Stores link states and changes in one transaction; returns after the durable commit.
+    ///
+    /// # Errors
+    /// As [`LedgerHandle::commit`].
+    pub async fn link(&self, links: Vec<LinkRow>, changes: Vec<Change>) -> Result<(), LedgerError> {
+        let (reply, answer) = oneshot::channel();
+        let work = Work { appends: Vec::new(), links, changes, reply };
+        self.commands.send(Command::Write(work)).await.map_err(|_| LedgerError::Closed)?;
+        answer.await.map_err(|_| LedgerError::Closed)?.map(drop)
+    }
+
     /// Stores changes; returns after the durable commit.
     ///
     /// # Errors

@@ -13,7 +13,7 @@ pub mod transport;
 pub mod view;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::PathBuf,
     sync::{
         Arc,
@@ -158,6 +158,7 @@ impl Receive {
     pub async fn run(mut self, stop: CancellationToken) -> Result<(), ReceiveError> {
         let mut doors: BTreeMap<SiteId, mpsc::Sender<Inbound>> = BTreeMap::new();
         let mut tasks = JoinSet::new();
+        let mut online = BTreeSet::new();
         for site in self.links.keys().cloned().collect::<Vec<_>>() {
             self.door(&site, &mut doors, &mut tasks);
         }
@@ -171,7 +172,7 @@ impl Receive {
                     Err(_) => break Err(ReceiveError::Thread),
                 },
                 presence = self.presence.recv() => match presence {
-                    Some(presence) => self.present(&presence),
+                    Some(presence) => self.present(&presence, &mut online),
                     None => break Ok(()),
                 },
                 inbound = self.inbound.recv() => match inbound {
@@ -197,13 +198,13 @@ impl Receive {
         }
     }
 
-    fn present(&self, presence: &Presence) {
-        let before = self.shared.views.all().get(&presence.site).is_some_and(|view| view.online);
-        if presence.online && !before {
-            self.shared.active.fetch_add(1, Ordering::Relaxed);
-        } else if !presence.online && before {
-            self.shared.active.fetch_sub(1, Ordering::Relaxed);
+    fn present(&self, presence: &Presence, online: &mut BTreeSet<SiteId>) {
+        if presence.online {
+            online.insert(presence.site.clone());
+        } else {
+            online.remove(&presence.site);
         }
+        self.shared.active.store(online.len(), Ordering::Relaxed);
         tracing::info!(site = %presence.site, online = presence.online, "presence of a site changed");
         self.shared.views.change(&presence.site, |view| {
             if view.online != presence.online {

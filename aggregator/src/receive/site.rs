@@ -172,8 +172,11 @@ impl SiteTask {
                     .map(|()| inbound.done.refuse(RefuseCode::PayloadFormatInvalid));
             }
         };
-        self.heard = Instant::now();
         self.shared.views.change(&self.site, |view| view.heard_at = Some(Timestamp::now()));
+        if !matches!(frame, Frame::Hello(_)) {
+            // A hello may be a copy's: it does not count as a word of the machine that was granted.
+            self.heard = Instant::now();
+        }
         match frame {
             Frame::Hello(hello) => {
                 self.hello(&hello).await?;
@@ -239,6 +242,7 @@ impl SiteTask {
         self.clock(hello.clock_ms);
         match decision {
             Decision::Grant { grant, closed } => {
+                self.heard = Instant::now();
                 self.granted_ms = Timestamp::now().as_millisecond();
                 let incident = closed.map(|(epoch, marked)| self.closed_epoch(epoch, marked, hello));
                 self.store_link(incident).await?;
@@ -298,11 +302,9 @@ impl SiteTask {
 
     async fn store_link(&self, incident: Option<Entry>) -> Result<(), ReceiveError> {
         let Some(link) = self.receiver.state().map(|state| self.link_row(state.clone())) else { return Ok(()) };
-        self.shared.ledger.commit(Vec::new(), vec![link]).await?;
-        if let Some(entry) = incident {
-            self.shared.ledger.change(vec![Change::Audit(entry)]).await?;
-        }
-        Ok(())
+        // In one transaction: a gap without its incident would never be heard of.
+        let changes = incident.into_iter().map(Change::Audit).collect();
+        Ok(self.shared.ledger.link(vec![link], changes).await?)
     }
 
     fn link_row(&self, receiver: ReceiverState) -> LinkRow {
@@ -398,8 +400,7 @@ impl SiteTask {
                         gone.epoch, gone.first, gone.last
                     ),
                 };
-                self.shared.ledger.commit(Vec::new(), vec![self.link_row(state)]).await?;
-                self.shared.ledger.change(vec![Change::Audit(entry)]).await?;
+                self.shared.ledger.link(vec![self.link_row(state)], vec![Change::Audit(entry)]).await?;
                 self.receiver.committed(gone.epoch, &taken);
                 self.is_mark_due = true;
             }
@@ -483,11 +484,8 @@ impl SiteTask {
 
     fn state(&self, payload: &[u8]) {
         let Ok(json) = serde_json::from_slice::<serde_json::Value>(payload) else { return };
-        let online = json.get("online").and_then(serde_json::Value::as_bool).unwrap_or(false);
         let version = json.get("version").and_then(serde_json::Value::as_str).unwrap_or_default().to_owned();
         self.shared.views.change(&self.site, |view| {
-            view.since = if view.online == online { view.since } else { Some(Timestamp::now()) };
-            view.online = online;
             if !version.is_empty() {
                 view.version = version;
             }

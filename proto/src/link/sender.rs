@@ -578,6 +578,10 @@ impl Sender {
                 if expected < self.state.marked || expected > self.state.head {
                     return self.greet(now, dice);
                 }
+                if expected + 1 < self.state.oldest_kept {
+                    // It did not hear that these are gone: say it again.
+                    return self.resume(now, expected);
+                }
                 // Only back: a late refusal must not skip what was never sent.
                 self.sent_through = self.sent_through.min(expected);
                 self.flight.retain(|(last, _, _)| *last <= expected);
