@@ -1,7 +1,7 @@
 //! The local page: whether this site works, since when not, whose move it is.
 //!
 //! Takes facts of the other rooms (queue, uplink, intake), gives a page, JSON, figures and the text of the `status` command.
-//! One pure path: facts -> [`headline`] -> [`snapshot`] -> [`page`], [`text`], [`metrics`]; [`gather`] reads, `web` answers.
+//! One pure path: facts -> [`mod@headline`] -> [`mod@snapshot`] -> [`page`], [`text`], [`metrics`]; [`gather`] reads, `web` answers.
 //!
 //! Invariants: the view is made twice a second beside the requests, so that a page costs no database read; reading needs no
 //! sign-in and is open on loopback only; actions need the token of the page and come from this machine; what a person asks

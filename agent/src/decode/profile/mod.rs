@@ -1,6 +1,6 @@
 //! The feed profile: which columns of an export mean which fields of an event. Declarative, one TOML file per feed.
 //!
-//! [`read`] turns the text into a [`Profile`] that cannot be wrong, or gives every mistake with its place. What depends on
+//! [`read()`] turns the text into a [`Profile`] that cannot be wrong, or gives every mistake with its place. What depends on
 //! a file's header is bound later, once per file.
 
 mod fields;

@@ -1,7 +1,7 @@
 //! The embedded MQTT 5 endpoint: ends TLS, checks certificates, and confines each site to its own topics.
 //!
-//! Takes connections of sites (and of any MQTT 5 client that holds a site's certificate); gives [`Inbound`] messages and
-//! [`Presence`]. One connection per site: a later login ends an earlier one with 0x8E, whatever the client identifiers,
+//! Takes connections of sites (and of any MQTT 5 client that holds a site's certificate); gives [`super::transport::Inbound`] messages and
+//! [`super::transport::Presence`]. One connection per site: a later login ends an earlier one with 0x8E, whatever the client identifiers,
 //! as Mosquitto does under `use_username_as_clientid`. A site's last will and offline notice are handed on before its
 //! next login is granted, so that the receiving room sees them in order.
 //!
