@@ -4,7 +4,7 @@ use rust_decimal::Decimal;
 
 use crate::{
     canonical,
-    event::{Event, EventType, Line, RefKind},
+    event::{Event, EventType, Line},
 };
 
 /// A rule that an event breaks.
@@ -153,9 +153,4 @@ const fn needs_lines(event_type: EventType) -> bool {
 /// Whether this event is of a test interchange: stored, never applied.
 pub fn is_test(event: &Event) -> bool {
     event.interchange.usage == "T"
-}
-
-/// Exceptions carry their code as a reference.
-pub fn exception_code(event: &Event) -> &str {
-    event.reference(RefKind::ExceptionCode)
 }

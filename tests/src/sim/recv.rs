@@ -46,8 +46,6 @@ pub struct RecvSide {
     pub(crate) forks: usize,
     /// Ids committed since they were asked for last.
     fresh: Vec<Uuid>,
-    /// Grants that opened a new epoch for a machine that had lost its tail or was replaced.
-    pub(crate) new_epochs: usize,
 }
 
 impl RecvSide {
@@ -59,26 +57,12 @@ impl RecvSide {
     /// A half that starts on what the disk holds.
     pub fn on(site: SiteId, bug: Option<Bug>, disk: RecvDisk) -> Self {
         let receiver = Receiver::new(site.clone(), disk.state.clone()).with_bug(bug);
-        Self {
-            disk,
-            receiver,
-            pipeline: VecDeque::new(),
-            heard_at: 0,
-            bug,
-            site,
-            forks: 0,
-            fresh: Vec::new(),
-            new_epochs: 0,
-        }
+        Self { disk, receiver, pipeline: VecDeque::new(), heard_at: 0, bug, site, forks: 0, fresh: Vec::new() }
     }
 
     /// The process starts again; what was not committed is gone.
     pub fn restart(&mut self) {
-        *self = Self {
-            forks: self.forks,
-            new_epochs: self.new_epochs,
-            ..Self::on(self.site.clone(), self.bug, self.disk.clone())
-        };
+        *self = Self { forks: self.forks, ..Self::on(self.site.clone(), self.bug, self.disk.clone()) };
     }
 
     /// Whether events came under the last grant.
@@ -130,9 +114,8 @@ impl RecvSide {
             self.disk.state = Some(state.clone());
         }
         match decision {
-            Decision::Grant { grant, closed } => {
+            Decision::Grant { grant, .. } => {
                 self.heard_at = now;
-                self.new_epochs += usize::from(closed.is_some());
                 Some(Frame::Grant(grant))
             }
             Decision::Hold(refuse) | Decision::Refuse(refuse) => Some(Frame::Refuse(refuse)),
