@@ -213,7 +213,7 @@ fn table(decoder: &Decoder, path: &Path, survey: &Survey, first: &[String], out:
     let profile = decoder.profile();
     let delimiter = match &profile.parse {
         profile::Parse::Csv(csv) => format!(", delimiter {:?}", char::from(csv.dialect.delimiter)),
-        profile::Parse::Ndjson(_) => String::new(),
+        profile::Parse::Ndjson(_) | profile::Parse::Dialect(_) => String::new(),
     };
     let header = if survey.header.is_empty() { "no header row" } else { "header ok" };
     let header =

@@ -17,6 +17,7 @@ use super::{
     plan::{Blanks, FieldPlan, Input, Step},
     profile::Transform,
     target::{ContainerField, ContentField, LineField, Target, container_kind},
+    trade::without_zeros,
 };
 
 /// What is wrong with a value.
@@ -90,7 +91,7 @@ fn mapped<'m>(map: &'m std::collections::BTreeMap<String, String>, text: &str) -
 fn change<'t>(transform: &Transform, text: Cow<'t, str>) -> Option<Cow<'t, str>> {
     let cut: fn(&str) -> &str = match transform {
         Transform::Trim => str::trim,
-        Transform::StripLeadingZeros => strip_zeros,
+        Transform::StripLeadingZeros => without_zeros,
         Transform::Upper => return Some(Cow::Owned(text.to_uppercase())),
         Transform::Substring { start, len } => {
             let part: String = text.chars().skip(*start).take(*len).collect();
@@ -106,15 +107,6 @@ fn change<'t>(transform: &Transform, text: Cow<'t, str>) -> Option<Cow<'t, str>>
         Cow::Borrowed(text) => Cow::Borrowed(cut(text)),
         Cow::Owned(text) => Cow::Owned(cut(&text).to_owned()),
     })
-}
-
-/// Conversion exit ALPHA: leading zeros go only where all are digits, and one digit stays.
-fn strip_zeros(text: &str) -> &str {
-    if text.is_empty() || !text.bytes().all(|b| b.is_ascii_digit()) {
-        return text;
-    }
-    let stripped = text.trim_start_matches('0');
-    if stripped.is_empty() { &text[text.len() - 1..] } else { stripped }
 }
 
 fn quantity(

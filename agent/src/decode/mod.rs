@@ -15,8 +15,13 @@ mod assign;
 mod charset;
 mod csv;
 mod documents;
+mod edifact;
+mod epcis;
+mod gs1;
 mod hold;
+mod idoc;
 pub mod json;
+mod message;
 mod moment;
 mod ndjson;
 mod number;
@@ -28,6 +33,9 @@ mod rows;
 pub mod target;
 #[cfg(test)]
 mod tests;
+mod trade;
+mod ubl;
+mod x12;
 
 use std::{
     collections::{BTreeMap, HashSet},
@@ -48,8 +56,9 @@ use crate::queue::capture::HeldLine;
 use assign::Tools;
 use charset::Utf8Reader;
 use documents::Outcome;
+use message::Messages;
 use moment::Clockwork;
-use profile::{Parse, Profile};
+use profile::{DialectKind, Parse, Profile};
 use repeats::{Finder, Numberer};
 
 pub use charset::Charset;
@@ -282,6 +291,17 @@ impl Decoder {
         match &self.profile.parse {
             Parse::Csv(parse) => csv::pass(&self.profile, parse, text, charset, setup, visit),
             Parse::Ndjson(parse) => ndjson::pass(&self.profile, parse, text, charset, setup, visit),
+            Parse::Dialect(parse) => {
+                let read = match parse.dialect {
+                    DialectKind::X12 => x12::pass,
+                    DialectKind::Edifact => edifact::pass,
+                    DialectKind::Epcis => epcis::pass,
+                    DialectKind::Idoc => idoc::pass,
+                    DialectKind::Gs1Xml => gs1::pass,
+                    DialectKind::Ubl => ubl::pass,
+                };
+                read(text, setup.offset, Messages::new(parse, setup, visit))
+            }
         }
     }
 

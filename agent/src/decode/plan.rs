@@ -214,7 +214,7 @@ pub(super) fn bind(profile: &Profile, header: &[String]) -> Result<Plan, HeaderM
             let width = if csv.has_header { Some(header.len()) } else { csv.columns };
             (csv.trim, width, kinds)
         }
-        Parse::Ndjson(_) => (true, None, None),
+        Parse::Ndjson(_) | Parse::Dialect(_) => (true, None, None),
     };
     let has_header_rows = matches!(profile.group, Group::HeaderRecord);
     let is_nested = matches!(&profile.parse, Parse::Ndjson(json) if json.lines.is_some());

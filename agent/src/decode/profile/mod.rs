@@ -3,6 +3,7 @@
 //! [`read()`] turns the text into a [`Profile`] that cannot be wrong, or gives every mistake with its place. What depends on
 //! a file's header is bound later, once per file.
 
+pub mod dialect;
 mod fields;
 mod read;
 
@@ -15,6 +16,7 @@ use rust_decimal::Decimal;
 
 use super::{number::NumberForm, rows::Dialect, target::Target};
 
+pub use dialect::{DialectKind, DialectParse};
 pub use read::read;
 
 /// A feed profile.
@@ -61,9 +63,10 @@ pub struct Profile {
 impl Profile {
     /// `csv:dc7-receipts`.
     pub fn format(&self) -> String {
-        let kind = match self.parse {
+        let kind = match &self.parse {
             Parse::Csv(_) => "csv",
             Parse::Ndjson(_) => "ndjson",
+            Parse::Dialect(parse) => parse.dialect.as_str(),
         };
         format!("{kind}:{}", self.name)
     }
@@ -78,6 +81,7 @@ impl Profile {
         match &self.parse {
             Parse::Csv(csv) => &csv.common,
             Parse::Ndjson(json) => &json.common,
+            Parse::Dialect(parse) => &parse.common,
         }
     }
 }
@@ -131,6 +135,8 @@ pub enum Parse {
     Csv(CsvParse),
     /// One JSON object for each line.
     Ndjson(NdjsonParse),
+    /// Documents of a standard, whose meaning is known.
+    Dialect(Box<DialectParse>),
 }
 
 /// What every format has.

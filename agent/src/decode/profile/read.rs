@@ -7,8 +7,9 @@ use jiff::tz::TimeZone;
 use regex::Regex;
 
 use super::{
-    Column, Common, CompleteRule, CsvParse, Field, Group, NdjsonParse, Parse, Profile, RecordType, Revision, Scope,
-    TypeRule,
+    Column, Common, CompleteRule, CsvParse, DialectKind, DialectParse, Field, Group, NdjsonParse, Parse, Profile,
+    RecordType, Revision, Scope, TypeRule,
+    dialect::OptionKind,
     fields::{self, Ground},
 };
 use crate::{
@@ -52,8 +53,13 @@ pub fn read(path: &Path, text: &str) -> Result<Profile, Vec<Problem>> {
 
 fn profile(root: Section<'_, '_>) -> Option<Profile> {
     let feed = require(&root, "feed");
-    let parsed = require(&root, "parse").and_then(parse);
+    let mut parsed = require(&root, "parse").and_then(parse);
     let tables = tables(&root);
+    if let Some(Parse::Dialect(parse)) = &mut parsed {
+        parse.sites = sites(&root);
+        parse.tables.clone_from(&tables);
+        return document_feed(root, feed, parsed);
+    }
     let group_node = root.section("group");
     let has_group = group_node.is_some();
     let group = group_node.map_or(Some(Group::Row), |section| group(section, parsed.as_ref()));
@@ -82,6 +88,18 @@ fn profile(root: Section<'_, '_>) -> Option<Profile> {
     if let Some(profile) = &profile {
         mandatory(&root, profile);
     }
+    root.close();
+    profile
+}
+
+/// A feed whose documents need no mapping.
+fn document_feed(root: Section<'_, '_>, feed: Option<Section<'_, '_>>, parsed: Option<Parse>) -> Option<Profile> {
+    let (refuses_file, keeps_unknown) = on_error(&root);
+    let profile = feed.and_then(|feed| {
+        let half = head(&feed, false);
+        feed.close();
+        Some(Profile { parse: parsed?, refuses_file, keeps_unknown, ..half? })
+    });
     root.close();
     profile
 }
@@ -193,13 +211,17 @@ fn event_type(feed: &Section<'_, '_>, ground: &Ground) -> Option<TypeRule> {
 }
 
 fn parse(section: Section<'_, '_>) -> Option<Parse> {
-    let kind = section.word("type", &[("csv", true), ("ndjson", false)]);
+    let mut words = vec![("csv", Kind::Csv), ("ndjson", Kind::Ndjson)];
+    words.extend(DialectKind::WORDS.iter().map(|(word, dialect)| (*word, Kind::Dialect(*dialect))));
+    let kind = section.word("type", &words);
     if section.node("type").is_none() {
-        section.missing("type", "csv or ndjson");
+        let known: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
+        section.missing("type", known.join(", "));
     }
     let common = common(&section);
     let parsed = match kind? {
-        true => {
+        Kind::Dialect(dialect) => dialect_parse(&section, dialect, common?),
+        Kind::Csv => {
             let header = section.flag("header").unwrap_or(true);
             let trim = section.flag("trim").unwrap_or(true);
             let columns = section.number("columns").map(|n| n as usize);
@@ -211,10 +233,48 @@ fn parse(section: Section<'_, '_>) -> Option<Parse> {
             };
             Parse::Csv(CsvParse { common: common?, dialect: dialect?, has_header: header, columns, trim, record_type })
         }
-        false => Parse::Ndjson(NdjsonParse { common: common?, lines: section.text("lines").map(str::to_owned) }),
+        Kind::Ndjson => Parse::Ndjson(NdjsonParse { common: common?, lines: section.text("lines").map(str::to_owned) }),
     };
     section.close();
     Some(parsed)
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Kind {
+    Csv,
+    Ndjson,
+    Dialect(DialectKind),
+}
+
+fn dialect_parse(section: &Section<'_, '_>, dialect: DialectKind, common: Common) -> Parse {
+    let mut parse = DialectParse::new(dialect, common);
+    for (name, kind) in dialect.options() {
+        let values = match kind {
+            OptionKind::Switch => section.flag(name).map(|is_set| vec![is_set.to_string()]),
+            OptionKind::Word(words) => {
+                let words: Vec<(&str, &str)> = words.iter().map(|word| (*word, *word)).collect();
+                section.word(name, &words).map(|word| vec![word.to_owned()])
+            }
+            OptionKind::List => section.node(name).map(|_| section.texts(name)),
+        };
+        parse.options.extend(values.map(|values| (*name, values)));
+    }
+    Parse::Dialect(Box::new(parse))
+}
+
+/// `[sites]`: codes of warehouses in the documents to sites.
+fn sites(root: &Section<'_, '_>) -> BTreeMap<String, SiteId> {
+    let (Some(section), Some(node)) = (root.section("sites"), root.node("sites")) else { return BTreeMap::new() };
+    let mut sites = BTreeMap::new();
+    for (code, site) in section.pairs() {
+        match SiteId::new(&site) {
+            Ok(site) => {
+                sites.insert(code.to_uppercase(), site);
+            }
+            Err(error) => root.wrong(node, "C018", error.to_string(), ""),
+        }
+    }
+    sites
 }
 
 fn common_default() -> Common {
@@ -343,7 +403,7 @@ fn ground(parsed: Option<&Parse>, group: Option<&Group>, tables: BTreeMap<String
             records.push(("line".to_owned(), Scope::Detail));
             (false, json.lines.is_some())
         }
-        None => (true, false),
+        Some(Parse::Dialect(_)) | None => (true, false),
     };
     Ground { is_csv, records, has_header_scope, tables }
 }

@@ -1,0 +1,15 @@
+//! GS1 XML 3 logistics messages.
+
+use std::io::Read;
+
+use super::{DecodeError, PassEnd, charset::Utf8Reader, hold, message::Messages};
+
+/// Reads the file once.
+pub(super) fn pass<R: Read>(
+    _text: Utf8Reader<R>,
+    _offset: u64,
+    mut messages: Messages<'_, '_>,
+) -> Result<PassEnd, DecodeError> {
+    messages.refuse(0, hold::whole("UNSUPPORTED_DOCUMENT", "", "gs1", "a format of this version"), "");
+    Ok(messages.end)
+}
