@@ -195,7 +195,9 @@ impl IntakeError {
             Self::NotPlain { .. } | Self::TooLarge { .. } | Self::Incomplete { .. } | Self::Encode { .. } => {
                 Disposition::Leave
             }
-            Self::Queue { source, .. } if matches!(**source, QueueError::Full { .. }) => Disposition::Retry,
+            Self::Queue { source, .. } if matches!(**source, QueueError::Full { .. } | QueueError::Overtaken) => {
+                Disposition::Retry
+            }
             Self::Queue { .. } | Self::Thread { .. } => Disposition::Stop,
         }
     }

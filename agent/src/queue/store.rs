@@ -6,7 +6,7 @@ use docksync_proto::{identity::Chain, link::SenderState, site::SiteId};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::{
-    capture::{Appended, Begun, Chunk, FileEnd, FileId, NewFile, ReadyBatch, Unfinished},
+    capture::{Appended, Begun, Chunk, FileEnd, FileId, NewFile, Of, ReadyBatch, Stored, Unfinished},
     known::Known,
 };
 
@@ -57,6 +57,13 @@ pub(super) fn save_state(db: &Connection, state: &SenderState) -> rusqlite::Resu
     Ok(())
 }
 
+/// Whether any file with this content came by; false means that it need not be asked again inside a transaction.
+pub(super) fn is_content_known(db: &Connection, file: &NewFile) -> rusqlite::Result<bool> {
+    db.prepare_cached("SELECT 1 FROM file WHERE sha256 = ?1 AND feed = ?2 LIMIT 1")?
+        .exists(params![file.sha256, file.feed])
+}
+
+/// Registers a file, or says that its content is known.
 pub(super) fn begin(db: &Connection, file: &NewFile) -> rusqlite::Result<Begun> {
     // A file whose held lines a person wants checked again is read again: its good lines are known, and counted as such.
     let same: Option<(i64, i64, i64, String, i64)> = db
@@ -71,11 +78,7 @@ pub(super) fn begin(db: &Connection, file: &NewFile) -> rusqlite::Result<Begun> 
         Some((id, CLAIMED, records_done, ..)) => {
             db.execute("UPDATE file SET path = ?2 WHERE id = ?1", params![id, text(&file.path)])?;
             let records_done = u64::try_from(records_done).unwrap_or(0);
-            Ok(if records_done == 0 {
-                Begun::New(FileId(id))
-            } else {
-                Begun::Resume { file: FileId(id), records_done }
-            })
+            Ok(Begun::Resume { file: FileId(id), records_done })
         }
         Some((id, CAPTURED, _, earlier, 0)) if earlier == file.name => {
             // Captured, but the move was cut short and the file found again: it is that very file.
@@ -87,7 +90,7 @@ pub(super) fn begin(db: &Connection, file: &NewFile) -> rusqlite::Result<Begun> 
             Ok(Begun::Duplicate { file: id, earlier })
         }
         // A refused file may be put back after its feed was mended.
-        _ => insert_file(db, file, CLAIMED, None).map(Begun::New),
+        _ => insert_file(db, file, CLAIMED, None).map(|file| Begun::Resume { file, records_done: 0 }),
     }
 }
 
@@ -120,8 +123,19 @@ pub(super) fn append(
     chunk: &Chunk,
     now_ms: i64,
     day: i64,
-) -> rusqlite::Result<Appended> {
+) -> rusqlite::Result<Stored> {
     let mut total = Appended::default();
+    let file = match &chunk.file {
+        Of::Known(file) => *file,
+        Of::Unseen(new) => match begin(db, new)? {
+            Begun::Duplicate { file, earlier } => {
+                return Ok(Stored { file, appended: total, earlier: Some(earlier) });
+            }
+            Begun::Resume { file, .. } => file,
+            // Registering answers with a number.
+            Begun::Unseen => return Err(rusqlite::Error::QueryReturnedNoRows),
+        },
+    };
     let first = head.state.head + 1;
     for batch in &chunk.batches {
         let judged = known.judge(db, &batch.facts)?;
@@ -130,15 +144,15 @@ pub(super) fn append(
         total.revised += judged.revised;
         // A batch in which nothing is new would only be refused by the ledger, event by event.
         if judged.accepted + judged.revised > 0 {
-            store_batch(db, head, chunk.file, batch, now_ms, day)?;
+            store_batch(db, head, file, batch, now_ms, day)?;
             known.add(db, &batch.facts, now_ms)?;
             add_totals(db, batch)?;
         }
     }
-    hold(db, chunk)?;
+    hold(db, file, chunk)?;
     let last = head.state.head;
-    end(db, chunk, &total, now_ms, (last >= first).then_some((first, last)))?;
-    Ok(total)
+    end(db, file, chunk, &total, now_ms, (last >= first).then_some((first, last)))?;
+    Ok(Stored { file, appended: total, earlier: None })
 }
 
 fn store_batch(
@@ -184,7 +198,7 @@ pub(super) fn number(n: u64) -> i64 {
     i64::try_from(n).unwrap_or(i64::MAX)
 }
 
-fn hold(db: &Connection, chunk: &Chunk) -> rusqlite::Result<()> {
+fn hold(db: &Connection, file: FileId, chunk: &Chunk) -> rusqlite::Result<()> {
     let mut add = db.prepare_cached(
         "INSERT OR REPLACE INTO held (file, line_no, col, n, field, code, found, expected, owner, text)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
@@ -193,13 +207,14 @@ fn hold(db: &Connection, chunk: &Chunk) -> rusqlite::Result<()> {
         let n = i64::try_from(n).unwrap_or(i64::MAX);
         let (at, col) = (number(line.line_no), i64::from(line.column));
         let l = line;
-        add.execute(params![chunk.file.0, at, col, n, l.field, l.code, l.found, l.expected, l.owner, l.text])?;
+        add.execute(params![file.0, at, col, n, l.field, l.code, l.found, l.expected, l.owner, l.text])?;
     }
     Ok(())
 }
 
 fn end(
     db: &Connection,
+    file: FileId,
     chunk: &Chunk,
     total: &Appended,
     now_ms: i64,
@@ -216,7 +231,7 @@ fn end(
          first_seq = coalesce(first_seq, ?10), last_seq = coalesce(?11, last_seq) WHERE id = ?1",
     )?
     .execute(params![
-        chunk.file.0,
+        file.0,
         state,
         number(chunk.records_done),
         number(lines),
