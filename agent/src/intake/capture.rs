@@ -14,7 +14,9 @@ use docksync_proto::{event::Event, identity};
 use jiff::{Timestamp, civil::Date};
 
 use super::{
-    Feed, IntakeError, md5,
+    Feed, IntakeError,
+    kept::Kept,
+    md5,
     open::{self, Opened},
     shelve::{self, Reason, Shelf, Shelves},
 };
@@ -211,7 +213,8 @@ impl Desk<'_> {
             record_time: file.found_at,
         };
         let decode = |source| IntakeError::Decode { path: file.path.clone(), source };
-        let survey = self.feed.decoder.survey(&mut opened.file, &facts).map_err(decode)?;
+        let mut kept = Kept::new(file.size, done == 0);
+        let survey = self.feed.decoder.survey_keeping(&mut opened.file, &facts, &mut kept).map_err(decode)?;
         unchanged(opened, &file.path)?;
         for warning in &survey.warnings {
             tracing::warn!(feed = %file.feed, file = %file.name, warning, "export was doubtful");
@@ -221,6 +224,9 @@ impl Desk<'_> {
             return writer.refuse(survey);
         }
         writer.pending.held = survey.held;
+        if let Some(kept) = kept.finish().filter(|_| survey.is_plain()) {
+            return writer.take_all(kept, survey.records, survey.lines);
+        }
         let mut visit = |record, found: Record<'_>| writer.take(record, found);
         self.feed.decoder.emit(&mut opened.file, &facts, &survey, &mut visit).map_err(decode)?;
         if let Some(error) = writer.error.take() {
@@ -329,11 +335,29 @@ impl<'w> Writer<'w> {
         }
     }
 
+    /// Hands over what the first pass kept.
+    fn take_all(mut self, kept: Kept, records: u64, lines: u64) -> Result<Pending, IntakeError> {
+        let mut held = kept.held.into_iter().peekable();
+        for (last, batch) in kept.batches {
+            if self.batches.len() >= CHUNK_BATCHES_MAX {
+                // A chunk holds all of its records: going on behind it must skip no held line.
+                while let Some((_, line)) = held.next_if(|(record, _)| *record <= self.records_done) {
+                    self.held.push(line);
+                }
+                self.flush(None)?;
+            }
+            self.batches.push(batch);
+            self.records_done = last;
+        }
+        self.held.extend(held.map(|(_, line)| line));
+        self.end(records, lines)
+    }
+
     fn event(&mut self, event: &Event) -> Result<(), IntakeError> {
         if self.builder.is_full() {
             self.batch()?;
         }
-        self.builder.push(event);
+        let _id = self.builder.push(event);
         Ok(())
     }
 

@@ -23,6 +23,7 @@ mod board;
 mod capture;
 mod clock;
 mod facts;
+mod kept;
 mod md5;
 mod open;
 mod pattern;

@@ -127,12 +127,13 @@ impl BatchBuilder {
         Self::default()
     }
 
-    /// Adds an event.
-    pub fn push(&mut self, event: &Event) {
+    /// Adds an event; gives its id.
+    pub fn push(&mut self, event: &Event) -> Uuid {
         let (id, digests) = self.encoder.push(event);
         self.facts.push(Fact { id, digests });
         self.newest_ms = self.newest_ms.max(event.time.at.as_millisecond());
         self.total(event);
+        id
     }
 
     /// Whether the batch should be handed over before another event is added.

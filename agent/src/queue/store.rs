@@ -6,7 +6,7 @@ use docksync_proto::{identity::Chain, link::SenderState, site::SiteId};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::{
-    capture::{Appended, Begun, Chunk, FileEnd, FileId, NewFile, Of, ReadyBatch, Stored, Unfinished},
+    capture::{Appended, Begun, Chunk, FileEnd, FileId, HeldLine, NewFile, Of, ReadyBatch, Stored, Unfinished},
     known::Known,
 };
 
@@ -14,6 +14,8 @@ pub(super) const CLAIMED: i64 = 1;
 pub(super) const CAPTURED: i64 = 2;
 pub(super) const REFUSED: i64 = 3;
 pub(super) const DUPLICATE: i64 = 4;
+/// Code under which a file waits to be read again because a stored batch of it is damaged.
+pub(super) const DAMAGED_BATCH: &str = "DAMAGED_BATCH";
 const HISTORY_MAX: i64 = 5_000;
 
 /// Everything that a transaction changes in memory: taken back with it.
@@ -144,7 +146,7 @@ pub(super) fn append(
         total.revised += judged.revised;
         // A batch in which nothing is new would only be refused by the ledger, event by event.
         if judged.accepted + judged.revised > 0 {
-            store_batch(db, head, file, batch, now_ms, day)?;
+            store_batch(db, head, file, batch, (now_ms, day, known.next_run()))?;
             known.add(db, &batch.facts, now_ms)?;
             add_totals(db, batch)?;
         }
@@ -160,8 +162,7 @@ fn store_batch(
     head: &mut Head,
     file: FileId,
     batch: &ReadyBatch,
-    now_ms: i64,
-    day: i64,
+    (now_ms, day, run): (i64, i64, i64),
 ) -> rusqlite::Result<()> {
     let first = head.state.head + 1;
     let before = head.state.head_chain;
@@ -171,9 +172,9 @@ fn store_batch(
     }
     let crc = crc32c::crc32c(&batch.bytes);
     db.prepare_cached(
-        "INSERT INTO batch (first, count, file, captured_ms, crc, chain_before, chain_after, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+        "INSERT INTO batch (first, count, file, captured_ms, crc, chain_before, chain_after, body, run) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
     )?
-    .execute(params![number(first), number(batch.facts.len() as u64), file.0, now_ms, crc, before.0, chain.0, batch.bytes])?;
+    .execute(params![number(first), number(batch.facts.len() as u64), file.0, now_ms, crc, before.0, chain.0, batch.bytes, run])?;
     db.prepare_cached("INSERT OR IGNORE INTO day_start (day, first_seq) VALUES (?1, ?2)")?
         .execute([day, number(first)])?;
     head.state.head += batch.facts.len() as u64;
@@ -199,16 +200,19 @@ pub(super) fn number(n: u64) -> i64 {
 }
 
 fn hold(db: &Connection, file: FileId, chunk: &Chunk) -> rusqlite::Result<()> {
+    for (n, line) in chunk.held.iter().enumerate() {
+        hold_one(db, file, i64::try_from(n).unwrap_or(i64::MAX), line)?;
+    }
+    Ok(())
+}
+
+fn hold_one(db: &Connection, file: FileId, n: i64, line: &HeldLine) -> rusqlite::Result<()> {
     let mut add = db.prepare_cached(
         "INSERT OR REPLACE INTO held (file, line_no, col, n, field, code, found, expected, owner, text)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
     )?;
-    for (n, line) in chunk.held.iter().enumerate() {
-        let n = i64::try_from(n).unwrap_or(i64::MAX);
-        let (at, col) = (number(line.line_no), i64::from(line.column));
-        let l = line;
-        add.execute(params![file.0, at, col, n, l.field, l.code, l.found, l.expected, l.owner, l.text])?;
-    }
+    let (at, col, l) = (number(line.line_no), i64::from(line.column), line);
+    add.execute(params![file.0, at, col, n, l.field, l.code, l.found, l.expected, l.owner, l.text])?;
     Ok(())
 }
 
@@ -281,8 +285,39 @@ pub(super) fn is_known_in_place(
     .exists(params![feed, text(path), number(size), mtime_ms])
 }
 
+/// Gives up a batch that the disk has damaged: its facts count as never captured, and its file needs to be read again.
+/// Gives the file, once.
+pub(super) fn give_up(db: &Connection, known: &mut Known, first: i64) -> rusqlite::Result<Option<FileId>> {
+    let row: Option<(i64, i64, i64)> = db
+        .query_row("SELECT file, run, count FROM batch WHERE first = ?1 AND run IS NOT NULL", [first], |r| {
+            Ok((r.get(0)?, r.get(1)?, r.get(2)?))
+        })
+        .optional()?;
+    let Some((file, run, count)) = row else { return Ok(None) };
+    known.forget_run(db, run)?;
+    db.execute("UPDATE batch SET run = NULL WHERE first = ?1", [first])?;
+    let line = HeldLine {
+        line_no: 0,
+        column: 0,
+        field: String::new(),
+        code: DAMAGED_BATCH.to_owned(),
+        found: format!("{count} events that the disk has damaged"),
+        expected: "the file to be read again from the archive; check the disk of this server".to_owned(),
+        owner: "site_it".to_owned(),
+        text: String::new(),
+    };
+    hold_one(db, FileId(file), first, &line)?;
+    db.execute("UPDATE file SET held = held + 1, resolved_ms = NULL, resolved_why = NULL WHERE id = ?1", [file])?;
+    Ok(Some(FileId(file)))
+}
+
 /// Numbers every kept event anew from 1: the chains are recomputed from the events themselves.
-pub(super) fn rebase(db: &Connection, site: &SiteId, state: &mut SenderState) -> rusqlite::Result<()> {
+pub(super) fn rebase(
+    db: &Connection,
+    known: &mut Known,
+    site: &SiteId,
+    state: &mut SenderState,
+) -> rusqlite::Result<()> {
     let mut chain = Chain::start(site, state.incarnation);
     state.oldest_kept = 1;
     state.oldest_chain = chain;
@@ -296,7 +331,8 @@ pub(super) fn rebase(db: &Connection, site: &SiteId, state: &mut SenderState) ->
     for first in firsts {
         let body: Vec<u8> = db.query_row("SELECT body FROM batch WHERE first = ?1", [first], |r| r.get(0))?;
         let Ok(events) = docksync_proto::codec::decode_batch(&body) else {
-            // A damaged batch cannot be sent; its file is named by `queue verify` and can be read again.
+            // A damaged batch cannot be sent.
+            give_up(db, known, first)?;
             db.execute("DELETE FROM batch WHERE first = ?1", [first])?;
             continue;
         };

@@ -97,6 +97,7 @@ enum Reply {
     State(Box<SenderState>),
     Count(usize),
     Flag(bool),
+    File(Option<FileId>),
     Done,
 }
 
@@ -206,7 +207,7 @@ impl Queue {
     pub fn rebase(&self, state: SenderState) -> Result<SenderState, QueueError> {
         let reply = self.call(Box::new(move |core| {
             let mut state = state;
-            store::rebase(&core.db, &core.config.site, &mut state).map_err(core.sql("renumber"))?;
+            store::rebase(&core.db, &mut core.known, &core.config.site, &mut state).map_err(core.sql("renumber"))?;
             core.head.state = state.clone();
             Ok(Reply::State(Box::new(state)))
         }))?;
@@ -214,6 +215,19 @@ impl Queue {
             Reply::State(state) => Ok(*state),
             _ => Err(QueueError::Closed),
         }
+    }
+
+    /// Gives up the batch that starts with this event because the disk has damaged it: its facts count as never captured, and
+    /// its file waits to be read again. Gives the file the first time.
+    ///
+    /// # Errors
+    /// [`QueueError`] where the database cannot answer.
+    pub fn give_up_batch(&self, first: u64) -> Result<Option<FileId>, QueueError> {
+        let reply = self.call(Box::new(move |core| {
+            let given_up = store::give_up(&core.db, &mut core.known, store::number(first));
+            given_up.map(Reply::File).map_err(core.sql("write to"))
+        }))?;
+        Ok(if let Reply::File(file) = reply { file } else { None })
     }
 
     /// Deletes payloads through event `through` captured before `before`; gives the number of batches that went.
@@ -644,7 +658,9 @@ mod tests {
 
     fn chunk(file: Of, picks: std::ops::Range<usize>, qty: i64) -> Chunk {
         let mut builder = BatchBuilder::new();
-        picks.clone().for_each(|n| builder.push(&pick(n, qty)));
+        for n in picks.clone() {
+            builder.push(&pick(n, qty));
+        }
         let batches = builder.take().unwrap().into_iter().collect();
         let end = Some(FileEnd::Captured { lines: picks.len() as u64 });
         Chunk { file, batches, held: Vec::new(), records_done: picks.len() as u64, end }
@@ -803,6 +819,27 @@ mod tests {
         assert_eq!((rebased.head, rebased.oldest_kept, rebased.epoch), (30, 1, 2));
         let verified = Reader::open(queue.path()).unwrap().verify().unwrap();
         assert_eq!((verified.events, verified.faults), (30, Vec::new()));
+    }
+
+    #[test]
+    fn a_damaged_batch_is_given_up_and_its_events_can_be_captured_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let queue = Queue::open(config(dir.path())).unwrap();
+        let of = begun(&queue, "a.csv", 1);
+        let lost = append(&queue, chunk(of, 0..100, 1)).unwrap();
+        let of = begun(&queue, "b.csv", 2);
+        append(&queue, chunk(of, 100..200, 1)).unwrap();
+
+        let given_up = queue.give_up_batch(1).unwrap();
+        let again = queue.give_up_batch(1).unwrap();
+        let reader = Reader::open(queue.path()).unwrap();
+        let waiting = reader.damaged_files().unwrap();
+        let of = begun(&queue, "c.csv", 3);
+        let captured = append(&queue, chunk(of, 0..200, 1)).unwrap();
+
+        assert_eq!((given_up, again), (Some(lost.file), None));
+        assert_eq!(waiting, [lost.file]);
+        assert_eq!(captured.appended, Appended { accepted: 100, duplicate: 100, revised: 0 });
     }
 
     #[test]
