@@ -140,23 +140,50 @@ pub fn carry_out(queue: &Queue, folders: &Folders, request: &Request) -> Result<
     }
 }
 
-fn retry(queue: &Queue, folders: &Folders, file: &FileRow) -> Result<(), RequestError> {
-    let (id, name) = (file.id.0, file.name.clone());
-    if file.resolved_ms.is_some() || (file.state != "refused" && file.held == 0) {
-        return Err(RequestError::NotWaiting { id, name });
+/// Puts back files that were to be read again when the agent was stopped. Blocks.
+///
+/// # Errors
+/// [`RequestError`] of the first file that could not be put back; the others are tried all the same.
+pub fn make_up(queue: &Queue, folders: &Folders) -> Result<(), RequestError> {
+    let reader = Reader::open(queue.path())?;
+    let mut result = Ok(());
+    for id in reader.files_not_read_again()? {
+        let Some(file) = reader.file(id)? else { continue };
+        tracing::info!(file = file.name, "file that was to be read again is put back");
+        result = result.and(place(folders, &file).map(drop));
     }
-    let folder = folders.get(&file.feed).ok_or_else(|| RequestError::NoFeed { id, feed: file.feed.clone() })?;
+    result
+}
+
+/// Copies an archived file into its export folder, under a name that no feed takes. Gives both names.
+fn copy_aside(folders: &Folders, file: &FileRow) -> Result<(PathBuf, PathBuf), RequestError> {
+    let (id, feed) = (file.id.0, &file.feed);
+    let folder = folders.get(feed).ok_or_else(|| RequestError::NoFeed { id, feed: feed.clone() })?;
     let from = Path::new(&file.path);
     // The name comes from the database, where it was stored as found: it holds no folder.
     let to = folder.join(Path::new(&file.name).file_name().unwrap_or_default());
     let aside = to.with_extension("docksync.tmp");
     fs::copy(from, &aside).map_err(io_error("copy", from))?;
+    Ok((aside, to))
+}
+
+fn place(folders: &Folders, file: &FileRow) -> Result<(), RequestError> {
+    let (aside, to) = copy_aside(folders, file)?;
+    put(&aside, to.parent().unwrap_or(Path::new("/")), &to)
+}
+
+fn retry(queue: &Queue, folders: &Folders, file: &FileRow) -> Result<(), RequestError> {
+    let (id, name) = (file.id.0, file.name.clone());
+    if file.resolved_ms.is_some() || (file.state != "refused" && file.held == 0) {
+        return Err(RequestError::NotWaiting { id, name });
+    }
+    let (aside, to) = copy_aside(folders, file)?;
     // Noted before the file can be seen: else the queue would know its bytes and pass over it.
     if !queue.resolve_file(FileId(id), CHECKED_AGAIN)? {
         fs::remove_file(&aside).map_err(io_error("remove", &aside))?;
         return Err(RequestError::NotWaiting { id, name });
     }
-    put(&aside, folder, &to)
+    put(&aside, to.parent().unwrap_or(Path::new("/")), &to)
 }
 
 /// Puts the file back under its name, or under the next free one: another export may lie there by now.

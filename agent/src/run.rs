@@ -31,7 +31,7 @@ use crate::{
     config::Config,
     enroll,
     intake::{FeedFacts, Intake, IntakeFacts, SystemClock, Watching},
-    queue::{Queue, QueueConfig, capture::CaptureStore as _},
+    queue::{Queue, QueueConfig, Reader, capture::CaptureStore as _},
     requests::{self, Folders, Request},
     status::{
         StatusAction, StatusRoom,
@@ -100,6 +100,10 @@ async fn serve(config: &Config, queue: &Queue) -> anyhow::Result<()> {
         .await
         .with_context(|| format!("cannot listen on {}, the status page's address", config.status.listen))?;
     let page_addr = page.local_addr()?;
+    let folders: Folders = config.feeds.iter().map(|f| (f.name.clone(), f.folder.clone())).collect();
+    if let Err(error) = requests::make_up(queue, &folders) {
+        tracing::warn!(error = %anyhow::Error::from(error), "a file that was to be read again could not be put back");
+    }
     let intake = Intake::new(config, Arc::new(queue.clone()), Arc::new(SystemClock));
     let intake_facts = intake.facts();
     let address = format!("{}:{}", config.centre.host, config.centre.port);
@@ -152,7 +156,7 @@ async fn serve(config: &Config, queue: &Queue) -> anyhow::Result<()> {
     let keeper = Keeper {
         queue: queue.clone(),
         state_dir: config.state_dir.clone(),
-        folders: config.feeds.iter().map(|f| (f.name.clone(), f.folder.clone())).collect(),
+        folders,
         keep_days: i64::from(config.queue.keep_days),
         link: link_facts.clone(),
         intake: intake_facts.clone(),
@@ -260,8 +264,15 @@ impl Keeper {
         requests
     }
 
+    /// Files of damaged batches are read again without a person: the archive has them whole.
+    fn damaged(&self) -> Vec<Request> {
+        let files = Reader::open(self.queue.path()).and_then(|reader| reader.damaged_files());
+        files.unwrap_or_default().into_iter().map(|file| Request::Retry { file: file.0 }).collect()
+    }
+
     fn work(&self, prunes: bool) {
-        for request in requests::take(&self.state_dir).into_iter().chain(self.asked_on_page()) {
+        let damaged = if prunes { self.damaged() } else { Vec::new() };
+        for request in requests::take(&self.state_dir).into_iter().chain(self.asked_on_page()).chain(damaged) {
             match requests::carry_out(&self.queue, &self.folders, &request) {
                 Ok(()) => tracing::info!(?request, "request was carried out"),
                 Err(error) => {

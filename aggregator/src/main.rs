@@ -5,6 +5,10 @@ use std::{io::Write as _, process::ExitCode};
 use clap::Parser as _;
 use docksync_aggregator::cli::{self, Cli};
 
+/// Batches make many short-lived texts: the system's allocator gave their pages back and fetched them again for each.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     match cli::run(&cli, &mut std::io::stdout()) {

@@ -404,6 +404,10 @@ impl Builder {
                 self.at = At::Party;
             }
             LINE => {
+                // A line is large and most events have one: growing by habit would set aside four.
+                if self.event.lines.is_empty() {
+                    self.event.lines.reserve_exact(1);
+                }
                 self.event.lines.push(Line::default());
                 self.at = At::Line;
             }

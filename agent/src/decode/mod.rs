@@ -4,7 +4,8 @@
 //! are held, each with place, reason and whose move it is.
 //!
 //! - Two passes. [`Decoder::survey`] reads all of the file, stores nothing, and decides whether it is taken at all.
-//!   [`Decoder::emit`] reads it again and hands over one record at a time, the same whenever it is asked.
+//!   [`Decoder::emit`] reads it again and hands over one record at a time, the same whenever it is asked. Of a small file
+//!   the first pass can keep what the second would give ([`Keep`]).
 //! - Memory does not grow with the file: rows, documents and repeated keys are bounded.
 //! - A bad line is held; its neighbours flow. A document (rows under one header or key) with a bad line is held whole.
 //! - Nothing is dropped: what no field names becomes an extension, what is doubtful a warning.
@@ -104,6 +105,24 @@ pub enum Record<'r> {
     Held(&'r [HeldLine]),
 }
 
+/// Keeps records of the first pass, so that a small file need not be read twice.
+pub trait Keep {
+    /// Takes an event; gives its id where it was needed anyway.
+    fn event(&mut self, record: u64, event: &Event) -> Option<Uuid>;
+    /// Takes the lines of a record that is held.
+    fn held(&mut self, record: u64, lines: &[HeldLine]);
+}
+
+struct Nothing;
+
+impl Keep for Nothing {
+    fn event(&mut self, _record: u64, _event: &Event) -> Option<Uuid> {
+        None
+    }
+
+    fn held(&mut self, _record: u64, _lines: &[HeldLine]) {}
+}
+
 /// What the first pass found.
 #[derive(Debug)]
 pub struct Survey {
@@ -134,6 +153,11 @@ impl Survey {
     /// Whether nothing of the file is taken.
     pub fn is_refused(&self) -> bool {
         !self.refusals.is_empty()
+    }
+
+    /// Whether the second pass would hand over exactly what the first did: the file is taken and no fact in it may repeat.
+    pub fn is_plain(&self) -> bool {
+        self.refusals.is_empty() && self.repeats.is_empty()
     }
 }
 
@@ -189,18 +213,33 @@ impl Decoder {
     /// # Errors
     /// [`DecodeError::Read`] where the bytes cannot be read; then nothing is decided.
     pub fn survey<R: Read + Seek>(&self, input: &mut R, file: &FileFacts) -> Result<Survey, DecodeError> {
+        self.survey_keeping(input, file, &mut Nothing)
+    }
+
+    /// First pass that hands records over at once: what was kept is worth something where [`Survey::is_plain`] holds then.
+    ///
+    /// # Errors
+    /// [`DecodeError::Read`] where the bytes cannot be read; then nothing is decided.
+    pub fn survey_keeping<R: Read + Seek>(
+        &self,
+        input: &mut R,
+        file: &FileFacts,
+        keep: &mut dyn Keep,
+    ) -> Result<Survey, DecodeError> {
         let charset = self.charset(input)?;
         let mut finder = Finder::new(file.size);
         let (mut taken, mut held, mut bad, mut counts) = (0, 0, Vec::new(), BTreeMap::new());
         let mut is_within = true;
-        let end = self.pass(input, file, charset, false, &mut |_, outcome| {
+        let end = self.pass(input, file, charset, false, &mut |record, outcome| {
             match outcome {
                 Outcome::Event(event, rows) => {
                     taken += rows;
                     *counts.entry(event.event_type).or_insert(0) += 1;
-                    is_within &= finder.note(identity::event_id(event));
+                    let id = keep.event(record, event).unwrap_or_else(|| identity::event_id(event));
+                    is_within &= finder.note(id);
                 }
                 Outcome::Held(lines) => {
+                    keep.held(record, lines);
                     held += lines.len() as u64;
                     let room = BAD_LINES_MAX - bad.len();
                     bad.extend(lines.iter().take(room).cloned());

@@ -43,6 +43,9 @@ pub(super) struct Board {
 /// Longest pause between attempts.
 const PAUSE_MAX: Duration = Duration::from_secs(300);
 
+/// Attempts through which other files of the feed wait for one that failed: about a quarter of a minute.
+const ATTEMPTS_IN_ORDER: u32 = 3;
+
 /// Pause after so many attempts.
 pub(super) fn pause(attempts: u32) -> Duration {
     Duration::from_secs(1 << attempts.min(8)).min(PAUSE_MAX)
@@ -69,6 +72,11 @@ impl Board {
             lane.claimed.push((not_before, attempts, path));
         }
         self.changed.notify_all();
+    }
+
+    /// One more file of a feed that is busy for the caller.
+    pub(super) fn take_more(&self, feed: usize, now: Instant) -> Option<(Job, u32)> {
+        self.lock().lanes.get_mut(feed)?.next_job(now)
     }
 
     /// The next file; its feed is busy until [`Board::done`].
@@ -119,7 +127,13 @@ impl Board {
 
 impl Lane {
     fn next(&mut self, now: Instant) -> Option<(Job, u32)> {
-        if self.is_busy {
+        if self.is_busy { None } else { self.next_job(now) }
+    }
+
+    fn next_job(&mut self, now: Instant) -> Option<(Job, u32)> {
+        // A file that may yet be read is not overtaken by a later one of its feed: facts of one document keep their order.
+        // One that failed again and again holds up no other.
+        if self.claimed.iter().any(|(not_before, attempts, _)| *not_before > now && *attempts <= ATTEMPTS_IN_ORDER) {
             return None;
         }
         // Claimed files are older than any that still lie in the folder.
@@ -155,10 +169,15 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_failed_is_left_alone_for_its_pause_while_others_flow() {
+    fn a_file_that_failed_again_and_again_is_left_alone_for_its_pause_while_others_flow() {
         let (board, now) = (Board::new(1), Instant::now());
-        board.put_claimed(0, PathBuf::from("bad"), 1, now + pause(1));
+        board.put_claimed(0, PathBuf::from("bad"), ATTEMPTS_IN_ORDER, now + pause(1));
         board.put(0, vec![ready("good")]);
+        assert_eq!(board.take(now), None, "the file may yet be read");
+        let now = now + pause(1);
+        assert!(board.take(now).is_some());
+        board.done(0);
+        board.put_claimed(0, PathBuf::from("bad"), ATTEMPTS_IN_ORDER + 1, now + pause(1));
 
         let (feed, job, _) = board.take(now).unwrap();
         board.done(feed);

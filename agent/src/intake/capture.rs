@@ -4,6 +4,7 @@
 //! file that is taken again and known by its hash, or one whose move is made up for.
 
 use std::{
+    collections::{BTreeSet, VecDeque},
     io::Read as _,
     ops::ControlFlow,
     path::{Path, PathBuf},
@@ -13,19 +14,30 @@ use docksync_proto::{event::Event, identity};
 use jiff::{Timestamp, civil::Date};
 
 use super::{
-    Feed, IntakeError, md5,
+    Feed, IntakeError,
+    kept::Kept,
+    md5,
     open::{self, Opened},
     shelve::{self, Reason, Shelf, Shelves},
 };
 use crate::{
     decode::{FileFacts, Record, Survey, profile::CompleteRule},
-    queue::capture::{Appended, BatchBuilder, Begun, CaptureStore, Chunk, FileEnd, FileId, HeldLine, NewFile},
+    queue::{
+        QueueError,
+        capture::{
+            Appended, BatchBuilder, Begun, CaptureStore, Chunk, FileEnd, FileId, HeldLine, NewFile, Of, Order,
+            ReadyBatch, Ticket,
+        },
+    },
 };
 
 /// Most batches of one chunk: what a cut costs at most.
 pub const CHUNK_BATCHES_MAX: usize = 10;
 /// Most held lines of one chunk.
 pub const CHUNK_HELD_MAX: usize = 1_000;
+
+/// Most chunks of a file that are on their way to the disk while the next one is read.
+const CHUNKS_AHEAD: usize = 2;
 
 /// Most bytes of a companion that are read.
 const COMPANION_BYTES_MAX: u64 = 4096;
@@ -48,9 +60,45 @@ pub(super) struct Desk<'d> {
     pub(super) today: Date,
 }
 
+/// A file that was read and whose last chunks are on their way to the disk.
+#[derive(Debug)]
+pub(super) struct Pending {
+    pub(super) path: PathBuf,
+    file: Option<FileId>,
+    tickets: VecDeque<Ticket>,
+    appended: Appended,
+    held: u64,
+    /// Why it was refused as a whole; empty where it was taken.
+    refusals: Vec<HeldLine>,
+    sha256: String,
+    earlier: Option<String>,
+}
+
+impl Pending {
+    /// Waits until all of the file is on disk.
+    pub(super) fn wait(&mut self) -> Result<(), QueueError> {
+        while let Some(ticket) = self.tickets.pop_front() {
+            self.note(ticket)?;
+        }
+        Ok(())
+    }
+
+    fn note(&mut self, ticket: Ticket) -> Result<(), QueueError> {
+        let stored = ticket.wait()?;
+        self.file = Some(stored.file);
+        self.appended.accepted += stored.appended.accepted;
+        self.appended.duplicate += stored.appended.duplicate;
+        self.appended.revised += stored.appended.revised;
+        if stored.earlier.is_some() {
+            self.earlier = stored.earlier;
+        }
+        Ok(())
+    }
+}
+
 impl Desk<'_> {
-    /// Captures a file that is claimed, and shelves it.
-    pub(super) fn capture(&self, path: &Path) -> Result<Ended, IntakeError> {
+    /// Reads a file that is claimed and hands all of it to the queue.
+    pub(super) fn capture(&self, path: &Path, order: &Order) -> Result<Pending, IntakeError> {
         let mut opened = open::open(path)?;
         if opened.size > self.file_bytes_max {
             let (file_bytes, file_bytes_max) = (opened.size, self.file_bytes_max);
@@ -68,68 +116,124 @@ impl Desk<'_> {
             sha256,
             found_at: self.now,
         };
-        match self.store.begin(&file).map_err(|source| self.queue(path, source))? {
+        let (tickets, appended, sha256) = (VecDeque::new(), Appended::default(), identity::hex(&sha256));
+        let (refusals, path) = (Vec::new(), path.to_path_buf());
+        let mut pending = Pending { path, file: None, tickets, appended, held: 0, refusals, sha256, earlier: None };
+        match self.store.begin(&file).map_err(|source| self.queue(&file.path, source))? {
             Begun::Duplicate { file, earlier } => {
-                self.finish(file, path, Shelf::Archive)?;
-                Ok(Ended::Duplicate { earlier })
+                (pending.file, pending.earlier) = (Some(file), Some(earlier));
+                Ok(pending)
             }
-            Begun::New(id) => self.read(&mut opened, &file, id, 0),
-            Begun::Resume { file: id, records_done } => self.read(&mut opened, &file, id, records_done),
+            Begun::Unseen => self.read(&mut opened, &file, pending, 0, order),
+            Begun::Resume { file: id, records_done } => {
+                pending.file = Some(id);
+                self.read(&mut opened, &file, pending, records_done, order)
+            }
         }
     }
 
-    /// Moves a file whose content is dealt with, and says so to the queue.
-    pub(super) fn finish(&self, file: FileId, path: &Path, shelf: Shelf) -> Result<PathBuf, IntakeError> {
-        let to = self.shelves.shelve(path, &self.feed.folder, shelf, self.today)?;
-        self.move_companion(path, &to);
-        self.store.moved(file, &to).map_err(|source| self.queue(path, source))?;
-        Ok(to)
+    /// Moves files whose content is dealt with, and says so to the queue. Gives what became of each, in order.
+    pub(super) fn finish(&self, files: Vec<Pending>) -> Vec<Result<Ended, (PathBuf, IntakeError)>> {
+        let mut ended = Vec::with_capacity(files.len());
+        let (mut moved, mut dirs) = (Vec::with_capacity(files.len()), BTreeSet::new());
+        for pending in files {
+            let path = pending.path.clone();
+            let end = self.shelve(pending).map(|(id, to, end)| {
+                dirs.extend(to.parent().filter(|_| to != path).map(Path::to_path_buf));
+                moved.push((id, to));
+                end
+            });
+            ended.push(end.map_err(|error| (path, error)));
+        }
+        if let Err(error) = self.settle(&dirs, moved) {
+            // The content is safe and the moves are made up for at the next start; but the queue or the disk is in trouble.
+            ended.push(Err((self.feed.folder.clone(), error)));
+        }
+        ended
     }
 
-    fn read(&self, opened: &mut Opened, file: &NewFile, id: FileId, done: u64) -> Result<Ended, IntakeError> {
+    /// Moves one file whose content is dealt with, and says so to the queue.
+    pub(super) fn move_away(&self, file: FileId, path: &Path, shelf: Shelf) -> Result<(), IntakeError> {
+        let to = self.shelves.shelve(path, &self.feed.folder, shelf, self.today)?;
+        self.move_companion(path, &to);
+        let dirs = to.parent().filter(|_| to != path).map(Path::to_path_buf).into_iter().collect();
+        self.settle(&dirs, vec![(file, to)])
+    }
+
+    fn settle(&self, dirs: &BTreeSet<PathBuf>, moved: Vec<(FileId, PathBuf)>) -> Result<(), IntakeError> {
+        for dir in dirs {
+            shelve::sync_dir(dir).map_err(|source| IntakeError::Move { path: dir.clone(), source })?;
+        }
+        if moved.is_empty() {
+            return Ok(());
+        }
+        self.store.moved(moved).map_err(|source| self.queue(&self.feed.folder, source))
+    }
+
+    fn shelve(&self, pending: Pending) -> Result<(FileId, PathBuf, Ended), IntakeError> {
+        let path = &pending.path;
+        // Every file was registered by its chunks or before.
+        let Some(id) = pending.file else { return Err(self.queue(path, QueueError::Closed)) };
+        let shelf = if pending.refusals.is_empty() { Shelf::Archive } else { Shelf::Quarantine };
+        let to = self.shelves.shelve(path, &self.feed.folder, shelf, self.today)?;
+        self.move_companion(path, &to);
+        let ended = match pending.earlier {
+            Some(earlier) => Ended::Duplicate { earlier },
+            None if pending.refusals.is_empty() => Ended::Captured { appended: pending.appended, held: pending.held },
+            None => {
+                self.write_reason(path, &to, &pending.sha256, &pending.refusals)?;
+                Ended::Refused { reasons: pending.refusals.len() }
+            }
+        };
+        Ok((id, to, ended))
+    }
+
+    fn write_reason(&self, path: &Path, to: &Path, sha256: &str, reasons: &[HeldLine]) -> Result<(), IntakeError> {
+        // A file that stays where it is gets no companion: its folder is not ours to write to.
+        if to == path {
+            return Ok(());
+        }
+        let (file, refused_at) = (&shelve::name_of(path), self.now.to_string());
+        shelve::write_reason(to, &Reason { file, feed: &self.feed.name, sha256, refused_at, reasons })
+    }
+
+    fn read(
+        &self,
+        opened: &mut Opened,
+        file: &NewFile,
+        pending: Pending,
+        done: u64,
+        order: &Order,
+    ) -> Result<Pending, IntakeError> {
         let facts = FileFacts {
             feed: file.feed.clone(),
             name: file.name.clone(),
-            sha256: identity::hex(&file.sha256),
+            sha256: pending.sha256.clone(),
             size: file.size,
             record_time: file.found_at,
         };
         let decode = |source| IntakeError::Decode { path: file.path.clone(), source };
-        let survey = self.feed.decoder.survey(&mut opened.file, &facts).map_err(decode)?;
+        let mut kept = Kept::new(file.size, done == 0);
+        let survey = self.feed.decoder.survey_keeping(&mut opened.file, &facts, &mut kept).map_err(decode)?;
         unchanged(opened, &file.path)?;
         for warning in &survey.warnings {
             tracing::warn!(feed = %file.feed, file = %file.name, warning, "export was doubtful");
         }
+        let mut writer = Writer::new(self, file, pending, done, order);
         if survey.is_refused() {
-            return self.refuse(file, id, survey, &facts.sha256);
+            return writer.refuse(survey);
         }
-        let mut writer = Writer::new(self, file, id, done);
+        writer.pending.held = survey.held;
+        if let Some(kept) = kept.finish().filter(|_| survey.is_plain()) {
+            return writer.take_all(kept, survey.records, survey.lines);
+        }
         let mut visit = |record, found: Record<'_>| writer.take(record, found);
         self.feed.decoder.emit(&mut opened.file, &facts, &survey, &mut visit).map_err(decode)?;
         if let Some(error) = writer.error.take() {
             return Err(error);
         }
         unchanged(opened, &file.path)?;
-        let appended = writer.end(survey.records, survey.lines)?;
-        self.finish(id, &file.path, Shelf::Archive)?;
-        Ok(Ended::Captured { appended, held: survey.held })
-    }
-
-    fn refuse(&self, file: &NewFile, id: FileId, survey: Survey, sha256: &str) -> Result<Ended, IntakeError> {
-        let end = Some(FileEnd::Refused { lines: survey.lines });
-        let held = survey.refusals.clone();
-        let chunk = Chunk { file: id, batches: Vec::new(), held, records_done: survey.records, end };
-        self.store.append(chunk).map_err(|source| self.queue(&file.path, source))?;
-        let to = self.shelves.shelve(&file.path, &self.feed.folder, Shelf::Quarantine, self.today)?;
-        self.move_companion(&file.path, &to);
-        // A file that stays where it is gets no companion: its folder is not ours to write to.
-        if to != file.path {
-            let refused_at = self.now.to_string();
-            let reason = Reason { file: &file.name, feed: &file.feed, sha256, refused_at, reasons: &survey.refusals };
-            shelve::write_reason(&to, &reason)?;
-        }
-        self.store.moved(id, &to).map_err(|source| self.queue(&file.path, source))?;
-        Ok(Ended::Refused { reasons: survey.refusals.len() })
+        writer.end(survey.records, survey.lines)
     }
 
     /// A companion that holds a sum must hold this one.
@@ -145,8 +249,15 @@ impl Desk<'_> {
         name.push(suffix);
         let companion = self.feed.folder.join(name);
         let mut text = String::new();
+        let sums = match open::open(&companion) {
+            // The export is there; it is its companion that is missing, and may come again.
+            Err(error) if error.is_gone() => {
+                return Err(IntakeError::Sum { path: path.to_path_buf(), companion });
+            }
+            other => other?,
+        };
         // A sum is short; whatever else lies there is not read into memory.
-        open::open(&companion)?.file.take(COMPANION_BYTES_MAX).read_to_string(&mut text).map_err(read)?;
+        sums.file.take(COMPANION_BYTES_MAX).read_to_string(&mut text).map_err(read)?;
         let is_same = text.split_whitespace().next().is_some_and(|first| first.eq_ignore_ascii_case(&sum));
         if is_same { Ok(()) } else { Err(IntakeError::Sum { path: path.to_path_buf(), companion }) }
     }
@@ -165,7 +276,7 @@ impl Desk<'_> {
         }
     }
 
-    fn queue(&self, path: &Path, source: crate::queue::QueueError) -> IntakeError {
+    pub(super) fn queue(&self, path: &Path, source: QueueError) -> IntakeError {
         IntakeError::Queue { path: path.to_path_buf(), source: Box::new(source) }
     }
 }
@@ -185,19 +296,20 @@ fn unchanged(opened: &Opened, path: &Path) -> Result<(), IntakeError> {
 struct Writer<'w> {
     desk: &'w Desk<'w>,
     file: &'w NewFile,
-    id: FileId,
+    order: &'w Order,
     done_before: u64,
     builder: BatchBuilder,
-    chunk: Chunk,
-    appended: Appended,
+    batches: Vec<ReadyBatch>,
+    held: Vec<HeldLine>,
+    records_done: u64,
+    pending: Pending,
     error: Option<IntakeError>,
 }
 
 impl<'w> Writer<'w> {
-    fn new(desk: &'w Desk<'w>, file: &'w NewFile, id: FileId, done_before: u64) -> Self {
-        let chunk = empty(id, done_before);
-        let (builder, appended) = (BatchBuilder::new(), Appended::default());
-        Self { desk, file, id, done_before, builder, chunk, appended, error: None }
+    fn new(desk: &'w Desk<'w>, file: &'w NewFile, pending: Pending, done_before: u64, order: &'w Order) -> Self {
+        let (builder, batches, held) = (BatchBuilder::new(), Vec::new(), Vec::new());
+        Self { desk, file, order, done_before, builder, batches, held, records_done: done_before, pending, error: None }
     }
 
     fn take(&mut self, record: u64, found: Record<'_>) -> ControlFlow<()> {
@@ -208,12 +320,13 @@ impl<'w> Writer<'w> {
         let taken = match found {
             Record::Event(event) => self.event(event),
             Record::Held(lines) => {
-                self.held(lines);
+                self.held.extend_from_slice(lines);
                 Ok(())
             }
         };
-        self.chunk.records_done = record;
+        self.records_done = record;
         match taken.and_then(|()| self.flush_full()) {
+            Ok(()) if self.pending.earlier.is_some() => ControlFlow::Break(()),
             Ok(()) => ControlFlow::Continue(()),
             Err(error) => {
                 self.error = Some(error);
@@ -222,49 +335,86 @@ impl<'w> Writer<'w> {
         }
     }
 
+    /// Hands over what the first pass kept.
+    fn take_all(mut self, kept: Kept, records: u64, lines: u64) -> Result<Pending, IntakeError> {
+        let mut held = kept.held.into_iter().peekable();
+        for (last, batch) in kept.batches {
+            if self.batches.len() >= CHUNK_BATCHES_MAX {
+                // A chunk holds all of its records: going on behind it must skip no held line.
+                while let Some((_, line)) = held.next_if(|(record, _)| *record <= self.records_done) {
+                    self.held.push(line);
+                }
+                self.flush(None)?;
+            }
+            self.batches.push(batch);
+            self.records_done = last;
+        }
+        self.held.extend(held.map(|(_, line)| line));
+        self.end(records, lines)
+    }
+
     fn event(&mut self, event: &Event) -> Result<(), IntakeError> {
         if self.builder.is_full() {
             self.batch()?;
         }
-        self.builder.push(event);
+        let _id = self.builder.push(event);
         Ok(())
-    }
-
-    fn held(&mut self, lines: &[HeldLine]) {
-        self.chunk.held.extend_from_slice(lines);
     }
 
     fn batch(&mut self) -> Result<(), IntakeError> {
         let ready =
             self.builder.take().map_err(|source| IntakeError::Encode { path: self.file.path.clone(), source })?;
-        self.chunk.batches.extend(ready);
+        self.batches.extend(ready);
         Ok(())
     }
 
     fn flush_full(&mut self) -> Result<(), IntakeError> {
-        let is_full = self.builder.is_full() && self.chunk.batches.len() + 1 >= CHUNK_BATCHES_MAX;
-        if is_full || self.chunk.held.len() >= CHUNK_HELD_MAX { self.flush(None) } else { Ok(()) }
+        let is_full = self.builder.is_full() && self.batches.len() + 1 >= CHUNK_BATCHES_MAX;
+        if is_full || self.held.len() >= CHUNK_HELD_MAX { self.flush(None) } else { Ok(()) }
     }
 
     fn flush(&mut self, end: Option<FileEnd>) -> Result<(), IntakeError> {
         self.batch()?;
-        let records_done = self.chunk.records_done;
-        let mut chunk = std::mem::replace(&mut self.chunk, empty(self.id, records_done));
-        chunk.end = end;
-        let appended = self.desk.store.append(chunk).map_err(|source| self.desk.queue(&self.file.path, source))?;
-        self.appended.accepted += appended.accepted;
-        self.appended.duplicate += appended.duplicate;
-        self.appended.revised += appended.revised;
+        let Some(file) = self.of()? else { return Ok(()) };
+        let (batches, held) = (std::mem::take(&mut self.batches), std::mem::take(&mut self.held));
+        let chunk = Chunk { file, batches, held, records_done: self.records_done, end };
+        self.pending.tickets.push_back(self.desk.store.append(chunk, self.order));
+        while self.pending.tickets.len() > CHUNKS_AHEAD {
+            self.wait_first()?;
+        }
         Ok(())
     }
 
-    fn end(mut self, records: u64, lines: u64) -> Result<Appended, IntakeError> {
-        self.chunk.records_done = records;
-        self.flush(Some(FileEnd::Captured { lines }))?;
-        Ok(self.appended)
+    /// Whose the next chunk is: the first registers its file. `None` where that showed that the content is known.
+    fn of(&mut self) -> Result<Option<Of>, IntakeError> {
+        if self.pending.file.is_none() && !self.pending.tickets.is_empty() {
+            self.wait_first()?;
+        }
+        Ok(match self.pending.file {
+            _ if self.pending.earlier.is_some() => None,
+            Some(id) => Some(Of::Known(id)),
+            None => Some(Of::Unseen(Box::new(self.file.clone()))),
+        })
     }
-}
 
-const fn empty(file: FileId, records_done: u64) -> Chunk {
-    Chunk { file, batches: Vec::new(), held: Vec::new(), records_done, end: None }
+    fn wait_first(&mut self) -> Result<(), IntakeError> {
+        match self.pending.tickets.pop_front() {
+            Some(ticket) => self.pending.note(ticket).map_err(|source| self.desk.queue(&self.file.path, source)),
+            None => Ok(()),
+        }
+    }
+
+    fn refuse(mut self, survey: Survey) -> Result<Pending, IntakeError> {
+        self.held.clone_from(&survey.refusals);
+        self.records_done = survey.records;
+        self.flush(Some(FileEnd::Refused { lines: survey.lines }))?;
+        self.pending.refusals = survey.refusals;
+        Ok(self.pending)
+    }
+
+    fn end(mut self, records: u64, lines: u64) -> Result<Pending, IntakeError> {
+        self.records_done = records;
+        self.flush(Some(FileEnd::Captured { lines }))?;
+        Ok(self.pending)
+    }
 }

@@ -23,6 +23,7 @@ mod board;
 mod capture;
 mod clock;
 mod facts;
+mod kept;
 mod md5;
 mod open;
 mod pattern;
@@ -195,7 +196,9 @@ impl IntakeError {
             Self::NotPlain { .. } | Self::TooLarge { .. } | Self::Incomplete { .. } | Self::Encode { .. } => {
                 Disposition::Leave
             }
-            Self::Queue { source, .. } if matches!(**source, QueueError::Full { .. }) => Disposition::Retry,
+            Self::Queue { source, .. } if matches!(**source, QueueError::Full { .. } | QueueError::Overtaken) => {
+                Disposition::Retry
+            }
             Self::Queue { .. } | Self::Thread { .. } => Disposition::Stop,
         }
     }

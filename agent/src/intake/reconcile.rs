@@ -60,7 +60,7 @@ impl Intake {
         let shelf = if file.is_refused { Shelf::Quarantine } else { Shelf::Archive };
         if is_there {
             // A move that fails now is tried again at the next start; the content is safe.
-            if let Err(error) = desk.finish(file.file, &file.path, shelf) {
+            if let Err(error) = desk.move_away(file.file, &file.path, shelf) {
                 tracing::warn!(feed = %file.feed, file = %file.name, error = %error, "file could not be moved");
             }
             return Ok(());
@@ -68,7 +68,7 @@ impl Intake {
         let found = self.shelves.find(&file.path, &desk.feed.folder, &file.sha256, &days(desk.today));
         let to = found.unwrap_or_else(|| file.path.clone());
         self.store
-            .moved(file.file, &to)
+            .moved(vec![(file.file, to)])
             .map_err(|source| IntakeError::Queue { path: file.path.clone(), source: Box::new(source) })
     }
 

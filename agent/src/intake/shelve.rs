@@ -68,10 +68,8 @@ impl Shelves {
             let target = own.join(name);
             let moved = std::fs::create_dir_all(&own).and_then(|()| rename_new(path, &target));
             match moved {
-                Ok(()) => {
-                    sync_dir(&own).and_then(|()| sync_dir(folder)).map_err(failed)?;
-                    return Ok(Claimed::Moved(target));
-                }
+                // Not synced: a rename that a power cut takes back leaves the file where it was, to be claimed again.
+                Ok(()) => return Ok(Claimed::Moved(target)),
                 Err(error) => {
                     remove_empty(&own);
                     match error.kind() {
@@ -87,7 +85,8 @@ impl Shelves {
         Ok(Claimed::InPlace)
     }
 
-    /// Moves a claimed file to its shelf. Gives where it lies now: where it was, for a file in place.
+    /// Moves a claimed file to its shelf. Gives where it lies now: where it was, for a file in place. The caller syncs the
+    /// folder, once for all files that it moves together.
     pub(super) fn shelve(&self, path: &Path, folder: &Path, shelf: Shelf, day: Date) -> Result<PathBuf, IntakeError> {
         let failed = |source| IntakeError::Move { path: path.to_path_buf(), source };
         let Some(root) = self.root_of(path, folder) else { return Ok(path.to_path_buf()) };
@@ -101,7 +100,6 @@ impl Shelves {
             let target = dir.join(numbered(name, nth));
             match rename_new(path, &target) {
                 Ok(()) => {
-                    sync_dir(&dir).map_err(failed)?;
                     if let Some(own) = path.parent() {
                         remove_empty(own);
                     }
@@ -165,7 +163,8 @@ fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
     }
 }
 
-fn sync_dir(dir: &Path) -> io::Result<()> {
+/// Makes renames in the folder last.
+pub(super) fn sync_dir(dir: &Path) -> io::Result<()> {
     File::open(dir)?.sync_all()
 }
 

@@ -17,7 +17,10 @@ use crate::{
     config,
     queue::{
         QueueError,
-        capture::{Appended, Begun, CaptureStore, Chunk, FileEnd, FileId, HeldLine, NewFile, Unfinished},
+        capture::{
+            Appended, Begun, CaptureStore, Chunk, FileEnd, FileId, HeldLine, NewFile, Of, Order, Stored, Ticket,
+            Unfinished,
+        },
     },
 };
 
@@ -55,6 +58,44 @@ impl MemoryStore {
     }
 }
 
+impl MemoryStore {
+    fn store(&self, chunk: Chunk) -> Result<Stored, QueueError> {
+        if let Some(left) = self.appends_left.lock().unwrap().as_mut() {
+            *left = left.checked_sub(1).ok_or_else(Self::full)?;
+        }
+        let file = match chunk.file {
+            Of::Known(file) => file,
+            Of::Unseen(new) => match self.begin(&new)? {
+                Begun::Unseen => {
+                    let mut files = self.files.lock().unwrap();
+                    files.push(Kept { file: *new, records_done: 0, end: None, moved_to: None });
+                    FileId(files.len() as i64 - 1)
+                }
+                Begun::Resume { file, .. } => file,
+                Begun::Duplicate { file, earlier } => {
+                    return Ok(Stored { file, appended: Appended::default(), earlier: Some(earlier) });
+                }
+            },
+        };
+        self.appends.fetch_add(1, Ordering::Relaxed);
+        let mut appended = Appended::default();
+        let mut facts = self.facts.lock().unwrap();
+        for fact in chunk.batches.iter().flat_map(|batch| &batch.facts) {
+            match facts.insert(fact.id, fact.digests.content) {
+                None => appended.accepted += 1,
+                Some(before) if before == fact.digests.content => appended.duplicate += 1,
+                Some(_) => appended.revised += 1,
+            }
+        }
+        self.held.lock().unwrap().extend(chunk.held);
+        let kept = &mut self.files.lock().unwrap()[file.0 as usize];
+        assert!(chunk.records_done >= kept.records_done, "a chunk never goes back");
+        kept.records_done = chunk.records_done;
+        kept.end = chunk.end;
+        Ok(Stored { file, appended, earlier: None })
+    }
+}
+
 impl CaptureStore for MemoryStore {
     fn begin(&self, file: &NewFile) -> Result<Begun, QueueError> {
         let mut files = self.files.lock().unwrap();
@@ -69,34 +110,20 @@ impl CaptureStore for MemoryStore {
             files.push(Kept { file: file.clone(), records_done: 0, end, moved_to: None });
             return Ok(Begun::Duplicate { file: id(files.len() - 1), earlier });
         }
-        files.push(Kept { file: file.clone(), records_done: 0, end: None, moved_to: None });
-        Ok(Begun::New(id(files.len() - 1)))
+        Ok(Begun::Unseen)
     }
 
-    fn append(&self, chunk: Chunk) -> Result<Appended, QueueError> {
-        if let Some(left) = self.appends_left.lock().unwrap().as_mut() {
-            *left = left.checked_sub(1).ok_or_else(Self::full)?;
+    fn append(&self, chunk: Chunk, order: &Order) -> Ticket {
+        let stored = if order.is_broken() { Err(QueueError::Overtaken) } else { self.store(chunk) };
+        if stored.is_err() {
+            order.break_off();
         }
-        self.appends.fetch_add(1, Ordering::Relaxed);
-        let mut appended = Appended::default();
-        let mut facts = self.facts.lock().unwrap();
-        for fact in chunk.batches.iter().flat_map(|batch| &batch.facts) {
-            match facts.insert(fact.id, fact.digests.content) {
-                None => appended.accepted += 1,
-                Some(before) if before == fact.digests.content => appended.duplicate += 1,
-                Some(_) => appended.revised += 1,
-            }
-        }
-        self.held.lock().unwrap().extend(chunk.held);
-        let kept = &mut self.files.lock().unwrap()[chunk.file.0 as usize];
-        assert!(chunk.records_done >= kept.records_done, "a chunk never goes back");
-        kept.records_done = chunk.records_done;
-        kept.end = chunk.end;
-        Ok(appended)
+        Ticket::new(move || stored)
     }
 
-    fn moved(&self, file: FileId, to: &Path) -> Result<(), QueueError> {
-        self.files.lock().unwrap()[file.0 as usize].moved_to = Some(to.to_path_buf());
+    fn moved(&self, moved: Vec<(FileId, PathBuf)>) -> Result<(), QueueError> {
+        let mut files = self.files.lock().unwrap();
+        moved.into_iter().for_each(|(file, to)| files[file.0 as usize].moved_to = Some(to));
         Ok(())
     }
 

@@ -9,10 +9,12 @@ use std::{
 
 use tokio_util::sync::CancellationToken;
 
+use crate::queue::capture::Order;
+
 use super::{
     Disposition, Intake, IntakeError,
     board::{Job, pause},
-    capture::Ended,
+    capture::{Desk, Ended, Pending},
     chain, open,
     scan::{self, Memory, Ready, Scan},
     shelve::{self, Claimed},
@@ -21,6 +23,10 @@ use super::{
 
 /// How long a thread may take to notice that it should stop.
 const STOP_WAIT: Duration = Duration::from_millis(250);
+/// Most files of one feed that are stored together.
+const RUN_FILES_MAX: usize = 32;
+/// Bytes of such files after which no other is added.
+const RUN_BYTES_MAX: u64 = 4 * 1024 * 1024;
 /// Pause after a scan, in times of what it took.
 const SCAN_REST: u32 = 4;
 /// Longest such pause.
@@ -155,7 +161,7 @@ impl Intake {
         Ok(())
     }
 
-    /// Deals with the next file; false where there is none, or no room for it.
+    /// Deals with the next files of one feed; false where there is none, or no room for it.
     pub(super) fn work_once(&self) -> Result<bool, IntakeError> {
         if !self.store.has_room() {
             return Ok(false);
@@ -167,29 +173,81 @@ impl Intake {
         done.map(|()| true)
     }
 
+    /// Reads a run of files of one feed; they share syncs, so that many small files do not wait for the disk one by one.
     fn work(&self, at: usize, job: Job, attempts: u32) -> Result<(), IntakeError> {
-        let path = match job {
-            Job::Claimed(path) => path,
-            Job::Found(ready) => match self.claim(at, &ready) {
-                Ok(Some(path)) => path,
-                Ok(None) => return Ok(()),
-                // What was not claimed is found by the next scan.
-                Err(error) => {
-                    self.trouble(at, &error);
-                    return Ok(());
+        let (desk, order) = (self.desk(at), Order::default());
+        let (mut pending, mut next, mut bytes) = (Vec::new(), Some((job, attempts)), 0);
+        let mut failed = None;
+        while let Some((job, attempts)) = next {
+            let Some(path) = self.path_of(at, job) else {
+                next = self.board.take_more(at, self.clock.monotonic());
+                continue;
+            };
+            let name = shelve::name_of(&path);
+            self.facts.with(at, |facts| facts.reading = Some(name.clone()));
+            bytes += path.metadata().map_or(0, |meta| meta.len());
+            match desk.capture(&path, &order) {
+                Ok(file) => pending.push((attempts, name, file)),
+                Err(error) if error.is_gone() => {
+                    tracing::warn!(feed = %self.feeds[at].name, file = %name, "export vanished before it was captured");
                 }
-            },
-        };
-        let name = shelve::name_of(&path);
-        self.facts.with(at, |facts| facts.reading = Some(name.clone()));
-        match self.desk(at).capture(&path) {
-            Ok(ended) => self.note_end(at, &name, &ended),
-            Err(error) if error.is_gone() => {
-                tracing::warn!(feed = %self.feeds[at].name, file = %name, "export vanished before it was captured");
+                Err(error) => {
+                    failed = Some((path, attempts, error));
+                    break;
+                }
             }
-            Err(error) => return self.failed(at, path, attempts, error),
+            let is_more = pending.len() < RUN_FILES_MAX && bytes < RUN_BYTES_MAX && !self.board.is_stopped();
+            next = if is_more { self.board.take_more(at, self.clock.monotonic()) } else { None };
         }
-        Ok(())
+        self.finish(at, &desk, pending)?;
+        failed.map_or(Ok(()), |(path, attempts, error)| self.failed(at, path, attempts, error))
+    }
+
+    /// Waits until the files are on disk and shelves them; those that are not come up again, in their order.
+    fn finish(&self, at: usize, desk: &Desk<'_>, pending: Vec<(u32, String, Pending)>) -> Result<(), IntakeError> {
+        let (mut names, mut stored, mut left) = (Vec::new(), Vec::new(), Vec::new());
+        for (attempts, name, mut file) in pending {
+            match file.wait() {
+                Ok(()) => {
+                    names.push((attempts, name));
+                    stored.push(file);
+                }
+                Err(source) => left.push((attempts, file.path.clone(), desk.queue(&file.path, source))),
+            }
+        }
+        let mut names = names.into_iter();
+        let mut result = Ok(());
+        for ended in desk.finish(stored) {
+            let known = names.next();
+            match (ended, known) {
+                (Ok(ended), Some((_, name))) => self.note_end(at, &name, &ended),
+                (Err((path, error)), Some((attempts, _))) => {
+                    result = result.and(self.failed(at, path, attempts, error))
+                }
+                // Moves that could not be written down: made up for at the next start.
+                (Err((_, error)), None) => match error.disposition() {
+                    Disposition::Stop => result = result.and(Err(error)),
+                    Disposition::Retry | Disposition::Leave => self.trouble(at, &error),
+                },
+                (Ok(_), None) => {}
+            }
+        }
+        for (attempts, path, error) in left {
+            result = result.and(self.failed(at, path, attempts, error));
+        }
+        result
+    }
+
+    /// Where the file of a job lies, claimed; `None` where the next scan must look again.
+    fn path_of(&self, at: usize, job: Job) -> Option<PathBuf> {
+        match job {
+            Job::Claimed(path) => Some(path),
+            // What was not claimed is found by the next scan.
+            Job::Found(ready) => self.claim(at, &ready).unwrap_or_else(|error| {
+                self.trouble(at, &error);
+                None
+            }),
+        }
     }
 
     /// Claims a file if it still is as it was seen; `None` where the next scan must look again.
@@ -222,7 +280,9 @@ impl Intake {
         let is_claimed =
             !path.starts_with(&self.feeds[at].folder) || path.components().any(|c| c.as_os_str() == shelve::SIDE_DIR);
         if is_claimed {
-            let attempts = attempts.saturating_add(1);
+            // What the queue could not take was no fault of the file: its feed waits for it, however long.
+            let is_queue = matches!(error, IntakeError::Queue { .. });
+            let attempts = if is_queue { 1 } else { attempts.saturating_add(1) };
             self.board.put_claimed(at, path, attempts, self.clock.monotonic() + pause(attempts));
         }
         Ok(())

@@ -1,6 +1,12 @@
 //! What intake hands to the queue, and what it hears back.
 
-use std::path::PathBuf;
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use docksync_proto::{
     codec::{BatchEncoder, CodecError},
@@ -45,8 +51,8 @@ pub struct NewFile {
 /// What the queue knows of a file's content.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Begun {
-    /// Never seen: read it from the start.
-    New(FileId),
+    /// Never seen: read it from the start. It is registered with its first chunk.
+    Unseen,
     /// Its capture was cut short: records through this one are stored.
     Resume {
         /// The file.
@@ -121,12 +127,13 @@ impl BatchBuilder {
         Self::default()
     }
 
-    /// Adds an event.
-    pub fn push(&mut self, event: &Event) {
+    /// Adds an event; gives its id.
+    pub fn push(&mut self, event: &Event) -> Uuid {
         let (id, digests) = self.encoder.push(event);
         self.facts.push(Fact { id, digests });
         self.newest_ms = self.newest_ms.max(event.time.at.as_millisecond());
         self.total(event);
+        id
     }
 
     /// Whether the batch should be handed over before another event is added.
@@ -172,11 +179,20 @@ impl BatchBuilder {
     }
 }
 
+/// The file that a chunk belongs to.
+#[derive(Debug)]
+pub enum Of {
+    /// One that is registered.
+    Known(FileId),
+    /// One that [`CaptureStore::begin`] called unseen: registered in the transaction of its first chunk.
+    Unseen(Box<NewFile>),
+}
+
 /// Part of a file, stored in one transaction.
 #[derive(Debug)]
 pub struct Chunk {
     /// The file.
-    pub file: FileId,
+    pub file: Of,
     /// Its events.
     pub batches: Vec<ReadyBatch>,
     /// Its bad lines.
@@ -213,25 +229,75 @@ pub struct Appended {
     pub revised: u64,
 }
 
+/// What became of a chunk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stored {
+    /// Its file.
+    pub file: FileId,
+    /// Its events.
+    pub appended: Appended,
+    /// Set where the file's content turned out to be known, under this name: nothing of the chunk was stored.
+    pub earlier: Option<String>,
+}
+
+/// Keeps chunks that were handed over one after another in that order: after one that failed, none is stored.
+#[derive(Debug, Clone, Default)]
+pub struct Order(Arc<AtomicBool>);
+
+impl Order {
+    /// Whether a chunk under this order failed.
+    pub fn is_broken(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+
+    /// Says that a chunk failed.
+    pub fn break_off(&self) {
+        self.0.store(true, Ordering::Release);
+    }
+}
+
+/// A chunk that is on its way to the disk.
+pub struct Ticket(Box<dyn FnOnce() -> Result<Stored, QueueError> + Send>);
+
+impl std::fmt::Debug for Ticket {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Ticket")
+    }
+}
+
+impl Ticket {
+    /// A ticket whose answer is waited for by `wait`.
+    pub fn new(wait: impl FnOnce() -> Result<Stored, QueueError> + Send + 'static) -> Self {
+        Self(Box::new(wait))
+    }
+
+    /// Blocks until the chunk is on disk.
+    ///
+    /// # Errors
+    /// [`QueueError::Full`] where the disk budget is used up, [`QueueError::Overtaken`] where a chunk before it failed: then
+    /// the file stays where it is.
+    pub fn wait(self) -> Result<Stored, QueueError> {
+        (self.0)()
+    }
+}
+
 /// Where captured files are kept. All calls block; none may be made inside async code.
 pub trait CaptureStore: Send + Sync {
-    /// Registers a file, or says that its content is known.
+    /// Says what is known of a file's content; registers a file that is known.
     ///
     /// # Errors
     /// [`QueueError`] where the database cannot answer.
     fn begin(&self, file: &NewFile) -> Result<Begun, QueueError>;
 
-    /// Stores a chunk; when this returns, it is on disk.
-    ///
-    /// # Errors
-    /// [`QueueError::Full`] where the disk budget is used up: then the file stays where it is.
-    fn append(&self, chunk: Chunk) -> Result<Appended, QueueError>;
+    /// Hands a chunk over to be stored; it is on disk when its ticket says so. Chunks of one order are stored in the order in
+    /// which they were handed over.
+    fn append(&self, chunk: Chunk, order: &Order) -> Ticket;
 
-    /// Records where the file lies now that it is dealt with.
+    /// Records where files lie now that they are dealt with.
     ///
     /// # Errors
     /// [`QueueError`] where the database cannot answer.
-    fn moved(&self, file: FileId, to: &std::path::Path) -> Result<(), QueueError>;
+    fn moved(&self, files: Vec<(FileId, PathBuf)>) -> Result<(), QueueError>;
 
     /// Files that were begun or captured and not yet moved: to be reconciled with the folders at start.
     ///

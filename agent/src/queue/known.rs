@@ -158,6 +158,20 @@ impl Known {
         Ok(map)
     }
 
+    /// Number of the run that [`Known::add`] stores next.
+    pub(super) const fn next_run(&self) -> i64 {
+        self.next_run
+    }
+
+    /// Forgets one run, whose batch is lost. Its bits stay in the filter: they only make a search more.
+    ///
+    /// # Errors
+    /// SQLite's own.
+    pub(super) fn forget_run(&mut self, db: &Connection, run: i64) -> rusqlite::Result<()> {
+        self.cached = None;
+        db.execute("DELETE FROM known_run WHERE id = ?1", [run]).map(drop)
+    }
+
     /// Adds a batch's facts; part of the transaction that stores the batch.
     ///
     /// # Errors

@@ -54,6 +54,9 @@ pub enum QueueError {
     /// The writer has stopped.
     #[error("the queue's writer has stopped")]
     Closed,
+    /// A chunk before this one, of the same feed, was not stored: the order of files would be broken.
+    #[error("an earlier file of this feed was not stored")]
+    Overtaken,
     /// A file beside the database could not be used.
     #[error("cannot {what} {path}")]
     Io {

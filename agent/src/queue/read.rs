@@ -163,6 +163,40 @@ impl Reader {
             .collect()
     }
 
+    /// Files of which a stored batch is damaged and that wait to be read again.
+    ///
+    /// # Errors
+    /// [`QueueError`] where the database cannot answer.
+    pub fn damaged_files(&self) -> Result<Vec<FileId>, QueueError> {
+        self.files_by(
+            "SELECT DISTINCT f.id FROM file f JOIN held h ON h.file = f.id
+             WHERE (f.state = 3 OR f.held > 0) AND f.resolved_ms IS NULL AND h.code = ?1",
+            store::DAMAGED_BATCH,
+        )
+    }
+
+    /// Files that were to be read again and never came by again: the agent was stopped in between.
+    ///
+    /// # Errors
+    /// [`QueueError`] where the database cannot answer.
+    pub fn files_not_read_again(&self) -> Result<Vec<FileId>, QueueError> {
+        self.files_by(
+            "SELECT f.id FROM file f WHERE f.resolved_why = ?1 AND NOT EXISTS
+             (SELECT 1 FROM file g WHERE g.sha256 = f.sha256 AND g.feed = f.feed AND g.id > f.id)",
+            crate::requests::CHECKED_AGAIN,
+        )
+    }
+
+    fn files_by(&self, sql: &str, word: &str) -> Result<Vec<FileId>, QueueError> {
+        let read = || {
+            self.db
+                .prepare_cached(sql)?
+                .query_map([word], |row| row.get(0).map(FileId))?
+                .collect::<rusqlite::Result<_>>()
+        };
+        read().map_err(|e| self.sql(e))
+    }
+
     /// Chain after event `seq`, where its batch, or the one behind it, is kept.
     ///
     /// # Errors

@@ -14,7 +14,7 @@ use super::QueueError;
 
 /// SQLite before this version can corrupt a write-ahead log (sqlite.org/wal.html, section 11).
 const SQLITE_MIN: i32 = 3_051_003;
-const MIGRATIONS: &[&str] = &[include_str!("migrations/001_queue.sql")];
+const MIGRATIONS: &[&str] = &[include_str!("migrations/001_queue.sql"), include_str!("migrations/002_damage.sql")];
 const PAGE_BYTES: u64 = 4096;
 
 /// Held while a process owns the database.
@@ -100,4 +100,38 @@ fn migrate(db: &mut Connection, path: &Path) -> Result<(), QueueError> {
         tx.commit().map_err(sql)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_queue_of_every_earlier_version_is_brought_to_this_one_with_its_rows() {
+        for known in 1..MIGRATIONS.len() {
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("queue.db");
+            let old = Connection::open(&path).unwrap();
+            MIGRATIONS[..known].iter().for_each(|script| old.execute_batch(script).unwrap());
+            old.pragma_update(None, "user_version", known as i64).unwrap();
+            old.execute_batch("INSERT INTO batch VALUES (1, 500, 7, 0, 0, x'00', x'00', x'2a')").unwrap();
+            drop(old);
+
+            let db = open_writer(&path, 1 << 30).unwrap();
+
+            assert_eq!(version(&db, &path).unwrap(), MIGRATIONS.len());
+            let row: (i64, Option<i64>) =
+                db.query_row("SELECT count, run FROM batch", [], |r| Ok((r.get(0)?, r.get(1)?))).unwrap();
+            assert_eq!(row, (500, None));
+        }
+    }
+
+    #[test]
+    fn a_queue_of_a_later_version_is_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("queue.db");
+        Connection::open(&path).unwrap().pragma_update(None, "user_version", 99).unwrap();
+
+        assert!(matches!(open_writer(&path, 1 << 30), Err(QueueError::Version { found: 99, .. })));
+    }
 }

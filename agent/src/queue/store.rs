@@ -6,7 +6,7 @@ use docksync_proto::{identity::Chain, link::SenderState, site::SiteId};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::{
-    capture::{Appended, Begun, Chunk, FileEnd, FileId, NewFile, ReadyBatch, Unfinished},
+    capture::{Appended, Begun, Chunk, FileEnd, FileId, HeldLine, NewFile, Of, ReadyBatch, Stored, Unfinished},
     known::Known,
 };
 
@@ -14,6 +14,8 @@ pub(super) const CLAIMED: i64 = 1;
 pub(super) const CAPTURED: i64 = 2;
 pub(super) const REFUSED: i64 = 3;
 pub(super) const DUPLICATE: i64 = 4;
+/// Code under which a file waits to be read again because a stored batch of it is damaged.
+pub(super) const DAMAGED_BATCH: &str = "DAMAGED_BATCH";
 const HISTORY_MAX: i64 = 5_000;
 
 /// Everything that a transaction changes in memory: taken back with it.
@@ -57,6 +59,13 @@ pub(super) fn save_state(db: &Connection, state: &SenderState) -> rusqlite::Resu
     Ok(())
 }
 
+/// Whether any file with this content came by; false means that it need not be asked again inside a transaction.
+pub(super) fn is_content_known(db: &Connection, file: &NewFile) -> rusqlite::Result<bool> {
+    db.prepare_cached("SELECT 1 FROM file WHERE sha256 = ?1 AND feed = ?2 LIMIT 1")?
+        .exists(params![file.sha256, file.feed])
+}
+
+/// Registers a file, or says that its content is known.
 pub(super) fn begin(db: &Connection, file: &NewFile) -> rusqlite::Result<Begun> {
     // A file whose held lines a person wants checked again is read again: its good lines are known, and counted as such.
     let same: Option<(i64, i64, i64, String, i64)> = db
@@ -71,11 +80,7 @@ pub(super) fn begin(db: &Connection, file: &NewFile) -> rusqlite::Result<Begun> 
         Some((id, CLAIMED, records_done, ..)) => {
             db.execute("UPDATE file SET path = ?2 WHERE id = ?1", params![id, text(&file.path)])?;
             let records_done = u64::try_from(records_done).unwrap_or(0);
-            Ok(if records_done == 0 {
-                Begun::New(FileId(id))
-            } else {
-                Begun::Resume { file: FileId(id), records_done }
-            })
+            Ok(Begun::Resume { file: FileId(id), records_done })
         }
         Some((id, CAPTURED, _, earlier, 0)) if earlier == file.name => {
             // Captured, but the move was cut short and the file found again: it is that very file.
@@ -87,7 +92,7 @@ pub(super) fn begin(db: &Connection, file: &NewFile) -> rusqlite::Result<Begun> 
             Ok(Begun::Duplicate { file: id, earlier })
         }
         // A refused file may be put back after its feed was mended.
-        _ => insert_file(db, file, CLAIMED, None).map(Begun::New),
+        _ => insert_file(db, file, CLAIMED, None).map(|file| Begun::Resume { file, records_done: 0 }),
     }
 }
 
@@ -120,8 +125,19 @@ pub(super) fn append(
     chunk: &Chunk,
     now_ms: i64,
     day: i64,
-) -> rusqlite::Result<Appended> {
+) -> rusqlite::Result<Stored> {
     let mut total = Appended::default();
+    let file = match &chunk.file {
+        Of::Known(file) => *file,
+        Of::Unseen(new) => match begin(db, new)? {
+            Begun::Duplicate { file, earlier } => {
+                return Ok(Stored { file, appended: total, earlier: Some(earlier) });
+            }
+            Begun::Resume { file, .. } => file,
+            // Registering answers with a number.
+            Begun::Unseen => return Err(rusqlite::Error::QueryReturnedNoRows),
+        },
+    };
     let first = head.state.head + 1;
     for batch in &chunk.batches {
         let judged = known.judge(db, &batch.facts)?;
@@ -130,15 +146,15 @@ pub(super) fn append(
         total.revised += judged.revised;
         // A batch in which nothing is new would only be refused by the ledger, event by event.
         if judged.accepted + judged.revised > 0 {
-            store_batch(db, head, chunk.file, batch, now_ms, day)?;
+            store_batch(db, head, file, batch, (now_ms, day, known.next_run()))?;
             known.add(db, &batch.facts, now_ms)?;
             add_totals(db, batch)?;
         }
     }
-    hold(db, chunk)?;
+    hold(db, file, chunk)?;
     let last = head.state.head;
-    end(db, chunk, &total, now_ms, (last >= first).then_some((first, last)))?;
-    Ok(total)
+    end(db, file, chunk, &total, now_ms, (last >= first).then_some((first, last)))?;
+    Ok(Stored { file, appended: total, earlier: None })
 }
 
 fn store_batch(
@@ -146,8 +162,7 @@ fn store_batch(
     head: &mut Head,
     file: FileId,
     batch: &ReadyBatch,
-    now_ms: i64,
-    day: i64,
+    (now_ms, day, run): (i64, i64, i64),
 ) -> rusqlite::Result<()> {
     let first = head.state.head + 1;
     let before = head.state.head_chain;
@@ -157,9 +172,9 @@ fn store_batch(
     }
     let crc = crc32c::crc32c(&batch.bytes);
     db.prepare_cached(
-        "INSERT INTO batch (first, count, file, captured_ms, crc, chain_before, chain_after, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+        "INSERT INTO batch (first, count, file, captured_ms, crc, chain_before, chain_after, body, run) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
     )?
-    .execute(params![number(first), number(batch.facts.len() as u64), file.0, now_ms, crc, before.0, chain.0, batch.bytes])?;
+    .execute(params![number(first), number(batch.facts.len() as u64), file.0, now_ms, crc, before.0, chain.0, batch.bytes, run])?;
     db.prepare_cached("INSERT OR IGNORE INTO day_start (day, first_seq) VALUES (?1, ?2)")?
         .execute([day, number(first)])?;
     head.state.head += batch.facts.len() as u64;
@@ -184,22 +199,26 @@ pub(super) fn number(n: u64) -> i64 {
     i64::try_from(n).unwrap_or(i64::MAX)
 }
 
-fn hold(db: &Connection, chunk: &Chunk) -> rusqlite::Result<()> {
+fn hold(db: &Connection, file: FileId, chunk: &Chunk) -> rusqlite::Result<()> {
+    for (n, line) in chunk.held.iter().enumerate() {
+        hold_one(db, file, i64::try_from(n).unwrap_or(i64::MAX), line)?;
+    }
+    Ok(())
+}
+
+fn hold_one(db: &Connection, file: FileId, n: i64, line: &HeldLine) -> rusqlite::Result<()> {
     let mut add = db.prepare_cached(
         "INSERT OR REPLACE INTO held (file, line_no, col, n, field, code, found, expected, owner, text)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
     )?;
-    for (n, line) in chunk.held.iter().enumerate() {
-        let n = i64::try_from(n).unwrap_or(i64::MAX);
-        let (at, col) = (number(line.line_no), i64::from(line.column));
-        let l = line;
-        add.execute(params![chunk.file.0, at, col, n, l.field, l.code, l.found, l.expected, l.owner, l.text])?;
-    }
+    let (at, col, l) = (number(line.line_no), i64::from(line.column), line);
+    add.execute(params![file.0, at, col, n, l.field, l.code, l.found, l.expected, l.owner, l.text])?;
     Ok(())
 }
 
 fn end(
     db: &Connection,
+    file: FileId,
     chunk: &Chunk,
     total: &Appended,
     now_ms: i64,
@@ -216,7 +235,7 @@ fn end(
          first_seq = coalesce(first_seq, ?10), last_seq = coalesce(?11, last_seq) WHERE id = ?1",
     )?
     .execute(params![
-        chunk.file.0,
+        file.0,
         state,
         number(chunk.records_done),
         number(lines),
@@ -266,8 +285,39 @@ pub(super) fn is_known_in_place(
     .exists(params![feed, text(path), number(size), mtime_ms])
 }
 
+/// Gives up a batch that the disk has damaged: its facts count as never captured, and its file needs to be read again.
+/// Gives the file, once.
+pub(super) fn give_up(db: &Connection, known: &mut Known, first: i64) -> rusqlite::Result<Option<FileId>> {
+    let row: Option<(i64, i64, i64)> = db
+        .query_row("SELECT file, run, count FROM batch WHERE first = ?1 AND run IS NOT NULL", [first], |r| {
+            Ok((r.get(0)?, r.get(1)?, r.get(2)?))
+        })
+        .optional()?;
+    let Some((file, run, count)) = row else { return Ok(None) };
+    known.forget_run(db, run)?;
+    db.execute("UPDATE batch SET run = NULL WHERE first = ?1", [first])?;
+    let line = HeldLine {
+        line_no: 0,
+        column: 0,
+        field: String::new(),
+        code: DAMAGED_BATCH.to_owned(),
+        found: format!("{count} events that the disk has damaged"),
+        expected: "the file to be read again from the archive; check the disk of this server".to_owned(),
+        owner: "site_it".to_owned(),
+        text: String::new(),
+    };
+    hold_one(db, FileId(file), first, &line)?;
+    db.execute("UPDATE file SET held = held + 1, resolved_ms = NULL, resolved_why = NULL WHERE id = ?1", [file])?;
+    Ok(Some(FileId(file)))
+}
+
 /// Numbers every kept event anew from 1: the chains are recomputed from the events themselves.
-pub(super) fn rebase(db: &Connection, site: &SiteId, state: &mut SenderState) -> rusqlite::Result<()> {
+pub(super) fn rebase(
+    db: &Connection,
+    known: &mut Known,
+    site: &SiteId,
+    state: &mut SenderState,
+) -> rusqlite::Result<()> {
     let mut chain = Chain::start(site, state.incarnation);
     state.oldest_kept = 1;
     state.oldest_chain = chain;
@@ -281,7 +331,8 @@ pub(super) fn rebase(db: &Connection, site: &SiteId, state: &mut SenderState) ->
     for first in firsts {
         let body: Vec<u8> = db.query_row("SELECT body FROM batch WHERE first = ?1", [first], |r| r.get(0))?;
         let Ok(events) = docksync_proto::codec::decode_batch(&body) else {
-            // A damaged batch cannot be sent; its file is named by `queue verify` and can be read again.
+            // A damaged batch cannot be sent.
+            give_up(db, known, first)?;
             db.execute("DELETE FROM batch WHERE first = ?1", [first])?;
             continue;
         };

@@ -21,7 +21,7 @@ use tokio::sync::watch;
 
 use super::{
     QueueError,
-    capture::{Appended, Begun, CaptureStore, Chunk, FileId, NewFile, Unfinished},
+    capture::{Begun, CaptureStore, Chunk, FileId, NewFile, Order, Stored, Ticket, Unfinished},
     known::Known,
     schema,
     store::{self, Head},
@@ -76,18 +76,28 @@ type Job = Box<dyn FnOnce(&mut Core) -> Result<Reply, QueueError> + Send>;
 
 enum Request {
     /// Part of a group.
-    Work(Job, mpsc::SyncSender<Result<Reply, QueueError>>),
+    Work(Work),
     Stop,
 }
+
+struct Work {
+    job: Job,
+    answer: Answer,
+    /// Work under one order is done only if all before it was.
+    order: Option<Order>,
+}
+
+type Answer = mpsc::SyncSender<Result<Reply, QueueError>>;
 
 /// What a job gives back.
 enum Reply {
     Begun(Begun),
-    Appended(Appended),
+    Stored(Stored),
     Unfinished(Vec<Unfinished>),
     State(Box<SenderState>),
     Count(usize),
     Flag(bool),
+    File(Option<FileId>),
     Done,
 }
 
@@ -197,7 +207,7 @@ impl Queue {
     pub fn rebase(&self, state: SenderState) -> Result<SenderState, QueueError> {
         let reply = self.call(Box::new(move |core| {
             let mut state = state;
-            store::rebase(&core.db, &core.config.site, &mut state).map_err(core.sql("renumber"))?;
+            store::rebase(&core.db, &mut core.known, &core.config.site, &mut state).map_err(core.sql("renumber"))?;
             core.head.state = state.clone();
             Ok(Reply::State(Box::new(state)))
         }))?;
@@ -205,6 +215,19 @@ impl Queue {
             Reply::State(state) => Ok(*state),
             _ => Err(QueueError::Closed),
         }
+    }
+
+    /// Gives up the batch that starts with this event because the disk has damaged it: its facts count as never captured, and
+    /// its file waits to be read again. Gives the file the first time.
+    ///
+    /// # Errors
+    /// [`QueueError`] where the database cannot answer.
+    pub fn give_up_batch(&self, first: u64) -> Result<Option<FileId>, QueueError> {
+        let reply = self.call(Box::new(move |core| {
+            let given_up = store::give_up(&core.db, &mut core.known, store::number(first));
+            given_up.map(Reply::File).map_err(core.sql("write to"))
+        }))?;
+        Ok(if let Reply::File(file) = reply { file } else { None })
     }
 
     /// Deletes payloads through event `through` captured before `before`; gives the number of batches that went.
@@ -217,6 +240,7 @@ impl Queue {
             let safe = through.min(core.head.state.marked);
             let gone = store::prune(&core.db, &mut core.head.state, safe, before_ms, PRUNE_BATCHES)
                 .map_err(core.sql("prune"))?;
+            core.keep_ballast();
             if gone == 0 && !core.has_room.load(Ordering::Relaxed) {
                 // The index serves the site's own words; the ledger refuses doubles without it.
                 core.known.forget_oldest(&core.db).map_err(core.sql("prune"))?;
@@ -276,14 +300,31 @@ impl Queue {
     }
 
     fn call(&self, job: Job) -> Result<Reply, QueueError> {
+        self.hand_over(job, None)?.recv().map_err(|_| QueueError::Closed)?
+    }
+
+    fn hand_over(
+        &self,
+        job: Job,
+        order: Option<Order>,
+    ) -> Result<mpsc::Receiver<Result<Reply, QueueError>>, QueueError> {
         let (answer, wait) = mpsc::sync_channel(1);
-        self.requests.send(Request::Work(job, answer)).map_err(|_| QueueError::Closed)?;
-        wait.recv().map_err(|_| QueueError::Closed)?
+        self.requests.send(Request::Work(Work { job, answer, order })).map_err(|_| QueueError::Closed)?;
+        Ok(wait)
+    }
+
+    fn ask<T>(&self, question: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, QueueError> {
+        // A connection that reads is whole after whatever happened to the thread that used it before.
+        let db = self.asked.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        question(&db).map_err(|source| QueueError::Sqlite { path: self.path.clone(), what: "read", source })
     }
 }
 
 impl CaptureStore for Queue {
     fn begin(&self, file: &NewFile) -> Result<Begun, QueueError> {
+        if !self.ask(|db| store::is_content_known(db, file))? {
+            return Ok(Begun::Unseen);
+        }
         let file = file.clone();
         let reply = self.call(Box::new(move |core| {
             store::begin(&core.db, &file).map(Reply::Begun).map_err(core.sql("register a file in"))
@@ -291,15 +332,21 @@ impl CaptureStore for Queue {
         if let Reply::Begun(begun) = reply { Ok(begun) } else { Err(QueueError::Closed) }
     }
 
-    fn append(&self, chunk: Chunk) -> Result<Appended, QueueError> {
-        let reply = self.call(Box::new(move |core| core.append(&chunk).map(Reply::Appended)))?;
-        if let Reply::Appended(appended) = reply { Ok(appended) } else { Err(QueueError::Closed) }
+    fn append(&self, chunk: Chunk, order: &Order) -> Ticket {
+        let job: Job = Box::new(move |core| core.append(&chunk).map(Reply::Stored));
+        let wait = self.hand_over(job, Some(order.clone()));
+        Ticket::new(move || match wait?.recv() {
+            Ok(Ok(Reply::Stored(stored))) => Ok(stored),
+            Ok(Err(error)) => Err(error),
+            Ok(Ok(_)) | Err(_) => Err(QueueError::Closed),
+        })
     }
 
-    fn moved(&self, file: FileId, to: &Path) -> Result<(), QueueError> {
-        let to = to.to_owned();
+    fn moved(&self, files: Vec<(FileId, PathBuf)>) -> Result<(), QueueError> {
         self.call(Box::new(move |core| {
-            store::moved(&core.db, file, &to).map_err(core.sql("write to"))?;
+            for (file, to) in &files {
+                store::moved(&core.db, *file, to).map_err(core.sql("write to"))?;
+            }
             Ok(Reply::Done)
         }))
         .map(drop)
@@ -312,13 +359,7 @@ impl CaptureStore for Queue {
     }
 
     fn is_known_in_place(&self, feed: &str, path: &Path, size: u64, mtime_ms: i64) -> Result<bool, QueueError> {
-        // A connection that reads is whole after whatever happened to the thread that used it before.
-        let db = self.asked.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        store::is_known_in_place(&db, feed, path, size, mtime_ms).map_err(|source| QueueError::Sqlite {
-            path: self.path.clone(),
-            what: "read",
-            source,
-        })
+        self.ask(|db| store::is_known_in_place(db, feed, path, size, mtime_ms))
     }
 
     fn has_room(&self) -> bool {
@@ -383,7 +424,7 @@ impl Core {
         move |source| QueueError::Sqlite { path: path.clone(), what, source }
     }
 
-    fn append(&mut self, chunk: &Chunk) -> Result<Appended, QueueError> {
+    fn append(&mut self, chunk: &Chunk) -> Result<Stored, QueueError> {
         let used = self.counts.used_bytes.load(Ordering::Relaxed);
         let asked: u64 = chunk.batches.iter().map(|b| b.bytes.len() as u64 * 2).sum();
         if !chunk.batches.is_empty() && used + asked > self.config.bytes_max {
@@ -398,11 +439,14 @@ impl Core {
         let date = now.to_zoned(self.config.zone.clone()).date();
         let day = i64::from(date.year()) * 10_000 + i64::from(date.month()) * 100 + i64::from(date.day());
         let now_ms = now.as_millisecond();
-        let appended = store::append(&self.db, &mut self.head, &mut self.known, chunk, now_ms, day)
+        let stored = store::append(&self.db, &mut self.head, &mut self.known, chunk, now_ms, day)
             .map_err(self.sql("store events in"))?;
         // The head is part of the transaction: at start it must agree with the last batch.
         store::save_state(&self.db, &self.head.state).map_err(self.sql("store the link in"))?;
-        let counts = &self.counts;
+        if stored.earlier.is_some() {
+            return Ok(stored);
+        }
+        let (counts, appended) = (&self.counts, stored.appended);
         counts.captured.fetch_add(appended.accepted + appended.revised, Ordering::Relaxed);
         counts.duplicates.fetch_add(appended.duplicate, Ordering::Relaxed);
         counts.held.fetch_add(chunk.held.len() as u64, Ordering::Relaxed);
@@ -410,7 +454,7 @@ impl Core {
         if chunk.end.is_some() {
             counts.files.fetch_add(1, Ordering::Relaxed);
         }
-        Ok(appended)
+        Ok(stored)
     }
 
     /// Bytes in use, and whether more files may be taken.
@@ -454,7 +498,11 @@ impl Core {
     }
 }
 
-type Waiting = (mpsc::SyncSender<Result<Reply, QueueError>>, Result<Reply, QueueError>);
+struct Waiting {
+    answer: Answer,
+    reply: Result<Reply, QueueError>,
+    order: Option<Order>,
+}
 
 /// The thread's body.
 fn write(mut core: Core, inbox: &mpsc::Receiver<Request>, told: &watch::Sender<SenderState>) {
@@ -468,14 +516,18 @@ fn write(mut core: Core, inbox: &mpsc::Receiver<Request>, told: &watch::Sender<S
         }
         stopping = group.iter().any(|r| matches!(r, Request::Stop));
         let works = group.into_iter().filter_map(|r| match r {
-            Request::Work(job, answer) => Some((job, answer)),
+            Request::Work(work) => Some(work),
             Request::Stop => None,
         });
         let answers = run_group(&mut core, works);
+        // Before the next group: what comes after a failure under the same order must not be stored.
+        for waiting in answers.iter().filter(|waiting| waiting.reply.is_err()) {
+            waiting.order.iter().for_each(Order::break_off);
+        }
         core.counts.commits.fetch_add(1, Ordering::Relaxed);
         core.weigh();
         told.send_replace(core.head.state.clone());
-        for (answer, reply) in answers {
+        for Waiting { answer, reply, .. } in answers {
             // Whoever asked may have gone; the work is done all the same.
             drop(answer.send(reply));
         }
@@ -490,24 +542,24 @@ fn write(mut core: Core, inbox: &mpsc::Receiver<Request>, told: &watch::Sender<S
 }
 
 /// Runs the jobs in one transaction; where it fails, none of them has happened.
-fn run_group(
-    core: &mut Core,
-    works: impl Iterator<Item = (Job, mpsc::SyncSender<Result<Reply, QueueError>>)>,
-) -> Vec<Waiting> {
+fn run_group(core: &mut Core, works: impl Iterator<Item = Work>) -> Vec<Waiting> {
     let before = core.head.clone();
     let mut answers: Vec<Waiting> = Vec::new();
     let mut failed = core.db.execute_batch("BEGIN IMMEDIATE").err();
-    for (job, answer) in works {
-        if failed.is_some() {
-            answers.push((answer, Err(QueueError::Closed)));
-            continue;
+    for Work { job, answer, order } in works {
+        let reply = match &order {
+            _ if failed.is_some() => Err(QueueError::Closed),
+            Some(order) if order.is_broken() => Err(QueueError::Overtaken),
+            _ => job(core),
+        };
+        if let (Some(order), Err(_)) = (&order, &reply) {
+            order.break_off();
         }
-        let reply = job(core);
         let is_fatal = matches!(reply, Err(QueueError::Sqlite { .. } | QueueError::Damaged { .. }));
-        if is_fatal {
+        if is_fatal && failed.is_none() {
             failed = core.db.execute_batch("ROLLBACK").err().or(Some(rusqlite::Error::InvalidQuery));
         }
-        answers.push((answer, reply));
+        answers.push(Waiting { answer, reply, order });
     }
     if failed.is_none() {
         failed = core.db.execute_batch("COMMIT").err();
@@ -526,7 +578,7 @@ fn undo(core: &mut Core, before: Head, answers: Vec<Waiting>, error: &rusqlite::
     core.head = before;
     let reloaded = core.known.reload(&core.db);
     let full = error.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull)
-        || answers.iter().any(|(_, reply)| is_disk_full(reply));
+        || answers.iter().any(|waiting| is_disk_full(&waiting.reply));
     if full {
         core.has_room.store(false, Ordering::Relaxed);
         core.drop_ballast();
@@ -537,6 +589,7 @@ fn undo(core: &mut Core, before: Head, answers: Vec<Waiting>, error: &rusqlite::
     }
     if let Err(error) = reloaded {
         tracing::error!(%error, "queue could not be read after a failed transaction");
+        core.is_poisoned = true;
     }
     let (path, bytes_max) = (core.path.clone(), core.config.bytes_max);
     let used_bytes = core.counts.used_bytes.load(Ordering::Relaxed);
@@ -547,7 +600,8 @@ fn undo(core: &mut Core, before: Head, answers: Vec<Waiting>, error: &rusqlite::
         Ok(_) => Err(QueueError::Closed),
         Err(error) => Err(error),
     };
-    answers.into_iter().map(|(answer, reply)| (answer, tell(reply))).collect()
+    let told = |Waiting { answer, reply, order }| Waiting { answer, reply: tell(reply), order };
+    answers.into_iter().map(told).collect()
 }
 
 fn is_disk_full(reply: &Result<Reply, QueueError>) -> bool {
@@ -564,7 +618,7 @@ mod tests {
     use super::*;
     use crate::queue::{
         Reader,
-        capture::{BatchBuilder, FileEnd},
+        capture::{Appended, BatchBuilder, FileEnd, Of},
     };
 
     fn config(dir: &Path) -> QueueConfig {
@@ -602,19 +656,24 @@ mod tests {
         event
     }
 
-    fn chunk(file: FileId, picks: std::ops::Range<usize>, qty: i64) -> Chunk {
+    fn chunk(file: Of, picks: std::ops::Range<usize>, qty: i64) -> Chunk {
         let mut builder = BatchBuilder::new();
-        picks.clone().for_each(|n| builder.push(&pick(n, qty)));
+        for n in picks.clone() {
+            builder.push(&pick(n, qty));
+        }
         let batches = builder.take().unwrap().into_iter().collect();
         let end = Some(FileEnd::Captured { lines: picks.len() as u64 });
         Chunk { file, batches, held: Vec::new(), records_done: picks.len() as u64, end }
     }
 
-    fn begun(queue: &Queue, name: &str, content: u8) -> FileId {
-        match queue.begin(&file(name, content)).unwrap() {
-            Begun::New(id) => id,
-            other => panic!("{other:?}"),
-        }
+    fn begun(queue: &Queue, name: &str, content: u8) -> Of {
+        let file = file(name, content);
+        assert_eq!(queue.begin(&file).unwrap(), Begun::Unseen);
+        Of::Unseen(Box::new(file))
+    }
+
+    fn append(queue: &Queue, chunk: Chunk) -> Result<Stored, QueueError> {
+        queue.append(chunk, &Order::default()).wait()
     }
 
     #[test]
@@ -623,11 +682,11 @@ mod tests {
         let queue = Queue::open(config(dir.path())).unwrap();
         let id = begun(&queue, "a.csv", 1);
 
-        let appended = queue.append(chunk(id, 0..300, 1)).unwrap();
+        let appended = append(&queue, chunk(id, 0..300, 1)).unwrap();
         queue.close();
         let queue = Queue::open(config(dir.path())).unwrap();
 
-        assert_eq!(appended.accepted, 300);
+        assert_eq!(appended.appended.accepted, 300);
         assert_eq!(queue.head().borrow().head, 300);
         let verified = Reader::open(queue.path()).unwrap().verify().unwrap();
         assert_eq!((verified.events, verified.faults.len()), (300, 0));
@@ -638,18 +697,18 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let queue = Queue::open(config(dir.path())).unwrap();
         let first = begun(&queue, "a.csv", 1);
-        queue.append(chunk(first, 0..100, 1)).unwrap();
+        append(&queue, chunk(first, 0..100, 1)).unwrap();
 
         let again = begun(&queue, "b.csv", 2);
-        let duplicate = queue.append(chunk(again, 0..100, 1)).unwrap();
+        let duplicate = append(&queue, chunk(again, 0..100, 1)).unwrap();
         let corrected = begun(&queue, "c.csv", 3);
-        let longer = queue.append(chunk(corrected, 0..103, 1)).unwrap();
+        let longer = append(&queue, chunk(corrected, 0..103, 1)).unwrap();
         let changed = begun(&queue, "d.csv", 4);
-        let revised = queue.append(chunk(changed, 0..2, 9)).unwrap();
+        let revised = append(&queue, chunk(changed, 0..2, 9)).unwrap();
 
-        assert_eq!(duplicate, Appended { accepted: 0, duplicate: 100, revised: 0 });
-        assert_eq!(longer, Appended { accepted: 3, duplicate: 100, revised: 0 });
-        assert_eq!(revised, Appended { accepted: 0, duplicate: 0, revised: 2 });
+        assert_eq!(duplicate.appended, Appended { accepted: 0, duplicate: 100, revised: 0 });
+        assert_eq!(longer.appended, Appended { accepted: 3, duplicate: 100, revised: 0 });
+        assert_eq!(revised.appended, Appended { accepted: 0, duplicate: 0, revised: 2 });
         // The batch in which nothing was new was not stored.
         assert_eq!(queue.head().borrow().head, 100 + 103 + 2);
     }
@@ -659,12 +718,44 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let queue = Queue::open(config(dir.path())).unwrap();
         let id = begun(&queue, "a.csv", 1);
-        queue.append(chunk(id, 0..1, 1)).unwrap();
-        queue.moved(id, Path::new("/archive/a.csv")).unwrap();
+        let stored = append(&queue, chunk(id, 0..1, 1)).unwrap();
+        queue.moved(vec![(stored.file, PathBuf::from("/archive/a.csv"))]).unwrap();
 
         let again = queue.begin(&file("b.csv", 1)).unwrap();
 
         assert!(matches!(again, Begun::Duplicate { earlier, .. } if earlier == "a.csv"));
+    }
+
+    #[test]
+    fn two_files_of_the_same_content_in_one_group_are_stored_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let queue = Queue::open(config(dir.path())).unwrap();
+        let (first, second) = (begun(&queue, "a.csv", 1), begun(&queue, "b.csv", 1));
+        let order = Order::default();
+
+        let tickets = [first, second].map(|of| queue.append(chunk(of, 0..10, 1), &order));
+        let [first, second] = tickets.map(|ticket| ticket.wait().unwrap());
+
+        assert_eq!((first.appended.accepted, second.appended.accepted), (10, 0));
+        assert_eq!(second.earlier.as_deref(), Some("a.csv"));
+        assert_eq!(queue.head().borrow().head, 10);
+    }
+
+    #[test]
+    fn what_comes_after_a_chunk_that_failed_is_not_stored_before_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let queue = Queue::open(QueueConfig { bytes_max: 64 * 1024, ..config(dir.path()) }).unwrap();
+        let (large, small) = (begun(&queue, "a.csv", 1), begun(&queue, "b.csv", 2));
+        let order = Order::default();
+        let mut large = chunk(large, 0..1, 1);
+        large.batches[0].bytes.resize(60 * 1024, 0);
+
+        let tickets = [large, chunk(small, 5..6, 1)].map(|chunk| queue.append(chunk, &order));
+        let [first, second] = tickets.map(Ticket::wait);
+
+        assert!(matches!(first, Err(QueueError::Full { .. })), "{first:?}");
+        assert!(matches!(second, Err(QueueError::Overtaken)), "{second:?}");
+        assert_eq!(queue.head().borrow().head, 0);
     }
 
     #[test]
@@ -685,7 +776,7 @@ mod tests {
         let full = (0_u8..250).find_map(|n| {
             let id = begun(&queue, &format!("{n}.csv"), n);
             let from = usize::from(n) * 500;
-            queue.append(chunk(id, from..from + 500, 1)).inspect(|_| stored += 500).err()
+            append(&queue, chunk(id, from..from + 500, 1)).inspect(|_| stored += 500).err()
         });
 
         assert!(matches!(full, Some(QueueError::Full { .. })), "{full:?}");
@@ -703,7 +794,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let queue = Queue::open(config(dir.path())).unwrap();
         let id = begun(&queue, "a.csv", 1);
-        queue.append(chunk(id, 0..100, 1)).unwrap();
+        append(&queue, chunk(id, 0..100, 1)).unwrap();
 
         assert_eq!(queue.prune(u64::MAX, Timestamp::MAX).unwrap(), 0);
     }
@@ -714,7 +805,7 @@ mod tests {
         let queue = Queue::open(config(dir.path())).unwrap();
         for n in 0..4_u8 {
             let id = begun(&queue, &format!("{n}.csv"), n);
-            queue.append(chunk(id, usize::from(n) * 10..usize::from(n) * 10 + 10, 1)).unwrap();
+            append(&queue, chunk(id, usize::from(n) * 10..usize::from(n) * 10 + 10, 1)).unwrap();
         }
         let mut state = queue.head().borrow().clone();
         state.marked = 20;
@@ -731,11 +822,32 @@ mod tests {
     }
 
     #[test]
+    fn a_damaged_batch_is_given_up_and_its_events_can_be_captured_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let queue = Queue::open(config(dir.path())).unwrap();
+        let of = begun(&queue, "a.csv", 1);
+        let lost = append(&queue, chunk(of, 0..100, 1)).unwrap();
+        let of = begun(&queue, "b.csv", 2);
+        append(&queue, chunk(of, 100..200, 1)).unwrap();
+
+        let given_up = queue.give_up_batch(1).unwrap();
+        let again = queue.give_up_batch(1).unwrap();
+        let reader = Reader::open(queue.path()).unwrap();
+        let waiting = reader.damaged_files().unwrap();
+        let of = begun(&queue, "c.csv", 3);
+        let captured = append(&queue, chunk(of, 0..200, 1)).unwrap();
+
+        assert_eq!((given_up, again), (Some(lost.file), None));
+        assert_eq!(waiting, [lost.file]);
+        assert_eq!(captured.appended, Appended { accepted: 100, duplicate: 100, revised: 0 });
+    }
+
+    #[test]
     fn a_flipped_bit_in_a_payload_is_found() {
         let dir = tempfile::tempdir().unwrap();
         let queue = Queue::open(config(dir.path())).unwrap();
         let id = begun(&queue, "a.csv", 1);
-        queue.append(chunk(id, 0..100, 1)).unwrap();
+        append(&queue, chunk(id, 0..100, 1)).unwrap();
         queue.close();
         let db = Connection::open(dir.path().join("queue.db")).unwrap();
         let mut body: Vec<u8> = db.query_row("SELECT body FROM batch", [], |r| r.get(0)).unwrap();

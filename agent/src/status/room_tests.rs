@@ -6,7 +6,7 @@ use jiff::SignedDuration;
 use super::*;
 use crate::queue::{
     QueueConfig,
-    capture::{Begun, Chunk, FileEnd, NewFile},
+    capture::{Chunk, FileEnd, NewFile, Of, Order},
 };
 
 fn open(dir: &Path) -> Queue {
@@ -32,10 +32,10 @@ fn capture_bad_file(queue: &Queue) {
         sha256: [1; 32],
         found_at: samples::ago(90),
     };
-    let Begun::New(file) = queue.begin(&file).unwrap() else { panic!("the file is new") };
+    let file = Of::Unseen(Box::new(file));
     let held = vec![samples::held_line(214)];
     let end = Some(FileEnd::Captured { lines: 1 });
-    queue.append(Chunk { file, batches: vec![], held, records_done: 1, end }).unwrap();
+    queue.append(Chunk { file, batches: vec![], held, records_done: 1, end }, &Order::default()).wait().unwrap();
 }
 
 fn room(queue: &Queue, listener: TcpListener) -> (StatusRoom, mpsc::Receiver<StatusAction>) {

@@ -440,7 +440,7 @@ impl Shell {
     fn send(&mut self, batch: &BatchRow) -> Result<bool, UplinkError> {
         let (epoch, session) = (self.sender.state().epoch, self.sender.session());
         if !batch.is_sound {
-            // Never sent: what the disk altered is not what was captured. Its file can be read again from the archive.
+            // Never sent: what the disk altered is not what was captured. Its file is read again from the archive.
             tracing::error!(
                 first = batch.first,
                 last = batch.last(),
@@ -448,6 +448,7 @@ impl Shell {
             );
             let (first, last, chain_after) = (batch.first, batch.last(), batch.chain_after);
             let gone = Unavailable { epoch, session, first, last, chain_after };
+            self.give_up(first);
             return self.publish(Leaf::UpBatch, &Frame::Unavailable(gone), last);
         }
         let head = BatchHead {
@@ -459,6 +460,15 @@ impl Shell {
             chain_after: batch.chain_after,
         };
         self.publish(Leaf::UpBatch, &Frame::Batch(Batch { head, events: batch.body.clone() }), batch.last())
+    }
+
+    /// Beside the line: the queue may be busy, and the batch is not sent in either case.
+    fn give_up(&self, first: u64) {
+        let queue = self.up.queue.clone();
+        drop(tokio::task::spawn_blocking(move || match queue.give_up_batch(first) {
+            Ok(file) => tracing::warn!(first, ?file, "events of a damaged batch will be captured again"),
+            Err(error) => tracing::error!(first, %error, "damaged batch could not be given up"),
+        }));
     }
 
     async fn load_again(&mut self, first: u64, last: u64) -> Result<(), UplinkError> {

@@ -57,6 +57,8 @@ pub struct HttpConfig {
     pub authorization_file: Option<PathBuf>,
     /// Time for a call, milliseconds.
     pub timeout_ms: u64,
+    /// How long a call that was given up may go on over there, milliseconds.
+    pub settle_ms: u64,
     /// Calls at one time.
     pub concurrency: u64,
     /// What its answers mean, before the rules of HTTP.
@@ -103,6 +105,7 @@ impl HttpConfig {
             authorization: self.authorization_file.as_ref().map(secret).transpose()?,
             rules: rules.collect::<Result<_, ConsumerError>>()?,
             timeout: Duration::from_millis(self.timeout_ms),
+            settle: Duration::from_millis(self.settle_ms),
             concurrency: usize::try_from(self.concurrency).unwrap_or(1),
         })
     }
@@ -152,13 +155,15 @@ fn required(section: &Section<'_>, key: &'static str, expected: &str) -> Option<
 fn read_http(section: &Section<'_>) -> Option<HttpConfig> {
     let or = |key, default: &str| section.text(key).map_or_else(|| default.to_owned(), |(text, _)| text);
     let is_url = |t: &str| (t.starts_with("http://") || t.starts_with("https://")).then(|| t.to_owned());
+    let timeout_ms = section.number("timeout_ms", 100..=600_000).unwrap_or(TIMEOUT_MS);
     let config = HttpConfig {
         look_up_url: section.parsed("look_up_url", "an http or https URL with {key} or {document}", is_url),
         is_idempotent: section.flag("idempotent").unwrap_or(false),
         document_pointer: or("document_pointer", "/id"),
         code_pointer: or("code_pointer", "/code"),
         authorization_file: section.text("authorization_file").map(|(path, _)| PathBuf::from(path)),
-        timeout_ms: section.number("timeout_ms", 100..=600_000).unwrap_or(TIMEOUT_MS),
+        timeout_ms,
+        settle_ms: section.number("settle_ms", 0..=3_600_000).unwrap_or(timeout_ms * 2),
         concurrency: section.number("concurrency", 1..=256).unwrap_or(CONCURRENCY),
         rules: section.tables("answer").iter().filter_map(read_rule).collect(),
         url: String::new(),

@@ -65,6 +65,8 @@ pub struct Profile {
     pub rules: Vec<Rule>,
     /// Time for a whole call.
     pub timeout: Duration,
+    /// How long a call that was given up may go on over there: until then "absent" is not believed.
+    pub settle: Duration,
     /// Calls at one time.
     pub concurrency: usize,
 }
@@ -114,6 +116,10 @@ impl Consumer for HttpConsumer {
 
     fn is_ordered(&self) -> bool {
         false
+    }
+
+    fn settle_ms(&self) -> i64 {
+        i64::try_from(self.profile.settle.as_millis()).unwrap_or(i64::MAX)
     }
 
     fn batch_max(&self) -> usize {

@@ -132,6 +132,11 @@ pub trait Consumer {
     fn capability(&self) -> Capability;
     /// Whether a batch is applied in order, so that it may hold several events of one document.
     fn is_ordered(&self) -> bool;
+    /// How long a call whose outcome is lost may go on at the destination before "absent" means that it had no effect, in
+    /// milliseconds.
+    fn settle_ms(&self) -> i64 {
+        0
+    }
     /// Most events of one call.
     fn batch_max(&self) -> usize;
     /// Applies deliveries; one outcome each, in their order.
@@ -146,6 +151,9 @@ impl<C: Consumer + ?Sized> Consumer for Box<C> {
     }
     fn is_ordered(&self) -> bool {
         (**self).is_ordered()
+    }
+    fn settle_ms(&self) -> i64 {
+        (**self).settle_ms()
     }
     fn batch_max(&self) -> usize {
         (**self).batch_max()

@@ -47,7 +47,7 @@ fn settle<C: Consumer>(deliverer: &mut Deliverer<SqliteStore, C>) {
     for _ in 0..10_000 {
         match deliverer.step(now_ms).unwrap() {
             Step::Worked => now_ms += 1,
-            Step::Idle { until_ms: Some(until) } => now_ms = until,
+            Step::Idle { until_ms: Some(until) } | Step::Paused { until_ms: until } => now_ms = until,
             Step::Idle { until_ms: None } => return,
         }
     }
@@ -165,6 +165,7 @@ fn profile(url: &str) -> Profile {
             meaning: Meaning::Fault(FaultClass::ClosedPeriod),
         }],
         timeout: Duration::from_millis(300),
+        settle: Duration::from_millis(600),
         concurrency: 4,
     }
 }
@@ -207,7 +208,7 @@ fn a_destination_that_is_not_there_is_an_outage_and_no_attempt() {
 
     let mut now_ms = 0;
     for _ in 0..12 {
-        if let Step::Idle { until_ms: Some(until) } = deliverer.step(now_ms).unwrap() {
+        if let Step::Paused { until_ms: until } = deliverer.step(now_ms).unwrap() {
             now_ms = until;
         }
     }

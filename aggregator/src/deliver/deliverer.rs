@@ -77,10 +77,15 @@ impl Books for LiveBooks {
 pub enum Step {
     /// Something; there may be more.
     Worked,
-    /// Nothing before this time (milliseconds since 1970), or before the ledger has more.
+    /// Nothing before the ledger has more, or before this time.
     Idle {
-        /// When the next try is due.
+        /// When the next question is due, milliseconds since 1970.
         until_ms: Option<i64>,
+    },
+    /// The destination takes nothing before this time, whatever the ledger has.
+    Paused {
+        /// When the next try is due, milliseconds since 1970.
+        until_ms: i64,
     },
 }
 
@@ -99,6 +104,8 @@ pub struct Deliverer<B, C> {
     pause: Pause,
     asks_first: bool,
     sites: BTreeMap<SiteId, SiteLane>,
+    /// Site that is served first.
+    turn: usize,
     cache: HashMap<Loc, Delivery>,
 }
 
@@ -116,6 +123,7 @@ impl<B: Books, C: Consumer> Deliverer<B, C> {
             board,
             pause: Pause::new(seed),
             sites: BTreeMap::new(),
+            turn: 0,
             cache: HashMap::new(),
         };
         let recovering = deliverer.books.reads().is_recovering();
@@ -132,14 +140,15 @@ impl<B: Books, C: Consumer> Deliverer<B, C> {
         // After reading: at a start, what is parked is known only then.
         worked |= self.answer_operators()?;
         if let Some(until) = self.pause.paused_until(now_ms) {
-            return Ok(Step::Idle { until_ms: Some(until) });
+            return Ok(Step::Paused { until_ms: until });
         }
         worked |= self.ask(now_ms)?;
         if let Some(until) = self.pause.paused_until(now_ms) {
-            return Ok(Step::Idle { until_ms: Some(until) });
+            return Ok(Step::Paused { until_ms: until });
         }
         worked |= self.send(now_ms)?;
-        if worked { Ok(Step::Worked) } else { Ok(Step::Idle { until_ms: None }) }
+        let due = self.sites.values().filter_map(|lane| lane.machine.next_question_ms(now_ms)).min();
+        if worked { Ok(Step::Worked) } else { Ok(Step::Idle { until_ms: due }) }
     }
 
     /// Answers operators and calls no destination: for a command beside a service that does not run.
@@ -188,7 +197,8 @@ impl<B: Books, C: Consumer> Deliverer<B, C> {
                     seq: 0,
                 })),
             }
-            let mut machine = Machine::new(self.consumer.capability(), self.consumer.is_ordered(), self.asks_first);
+            let (capability, is_ordered) = (self.consumer.capability(), self.consumer.is_ordered());
+            let mut machine = Machine::new(capability, is_ordered, self.asks_first, self.consumer.settle_ms());
             let rows = self.books.reads().deliveries(&self.name, &site).map_err(|e| self.ledger(e))?;
             let effects = machine.restore(&rows, cursor);
             changes.extend(effects.into_iter().map(|e| self.change_of(&site, e)));
@@ -227,13 +237,24 @@ impl<B: Books, C: Consumer> Deliverer<B, C> {
         Ok(worked)
     }
 
+    /// The sites, each time another one first: a busy one must not keep the destination to itself.
+    fn turns(&mut self) -> Vec<SiteId> {
+        let mut names: Vec<SiteId> = self.sites.keys().cloned().collect();
+        if !names.is_empty() {
+            self.turn = (self.turn + 1) % names.len();
+            names.rotate_left(self.turn);
+        }
+        names
+    }
+
     /// Settles unknown outcomes by asking.
     fn ask(&mut self, now_ms: i64) -> Result<bool, DeliverError> {
         let max = if self.pause.is_trial() { 1 } else { self.consumer.batch_max() };
         let mut questions = Vec::new();
-        for (site, lane) in &self.sites {
+        for site in self.turns() {
+            let Some(lane) = self.sites.get(&site) else { continue };
             let room = max - questions.len().min(max);
-            questions.extend(lane.machine.questions(room).into_iter().map(|loc| (site.clone(), loc)));
+            questions.extend(lane.machine.questions(room, now_ms).into_iter().map(|loc| (site.clone(), loc)));
         }
         let mut changes = Vec::new();
         let worked = !questions.is_empty();
@@ -245,7 +266,7 @@ impl<B: Books, C: Consumer> Deliverer<B, C> {
                 break;
             }
             self.resume();
-            changes.extend(self.on(&site, |m| m.looked_up(loc, &answer)));
+            changes.extend(self.on(&site, |m| m.looked_up(loc, &answer, now_ms)));
         }
         self.finish(changes)?;
         Ok(worked)
@@ -255,8 +276,13 @@ impl<B: Books, C: Consumer> Deliverer<B, C> {
         let max = if self.pause.is_trial() { 1 } else { self.consumer.batch_max().max(1) };
         let mut offered: Vec<(SiteId, Vec<Loc>)> = Vec::new();
         let mut left = max;
-        for (site, lane) in &self.sites {
-            let locs = lane.machine.offer(left);
+        for site in self.turns() {
+            let Some(lane) = self.sites.get(&site) else { continue };
+            let locs = match self.pause.is_trial() {
+                true if left > 0 => lane.machine.offer_trial().into_iter().collect(),
+                true => Vec::new(),
+                false => lane.machine.offer(left),
+            };
             left -= locs.len();
             if !locs.is_empty() {
                 offered.push((site.clone(), locs));
@@ -282,7 +308,7 @@ impl<B: Books, C: Consumer> Deliverer<B, C> {
         self.heed(&outcomes, now_ms);
         let mut after = Vec::new();
         for (delivery, outcome) in batch.iter().zip(&outcomes) {
-            after.extend(self.on(&delivery.site, |m| m.outcome(delivery.loc, outcome)));
+            after.extend(self.on(&delivery.site, |m| m.outcome(delivery.loc, outcome, now_ms)));
             match outcome {
                 Outcome::Applied(_) | Outcome::AlreadyApplied(_) => {}
                 Outcome::NeedsDecision { .. }

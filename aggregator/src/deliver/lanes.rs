@@ -88,6 +88,12 @@ impl Lanes {
         self.lanes.get(&lane).and_then(|l| l.blockers.first()).is_some_and(|b| *b < loc)
     }
 
+    /// Whether nothing of its lane stands before it.
+    pub(super) fn is_first(&self, loc: Loc) -> bool {
+        let lane = self.of.get(&loc).and_then(|lane| self.lanes.get(lane));
+        lane.is_some_and(|lane| lane.queue.first() == Some(&loc))
+    }
+
     /// Events before it in its lane that hold it back.
     pub(super) fn blockers_before(&self, loc: Loc, lane: i64) -> impl Iterator<Item = Loc> + '_ {
         self.lanes.get(&lane).into_iter().flat_map(move |l| l.blockers.range(..loc).copied())

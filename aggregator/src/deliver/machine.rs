@@ -10,6 +10,8 @@ use crate::{
 
 /// Answers that left the outcome open, after which an event is parked.
 pub const ATTEMPTS_MAX: u32 = 5;
+/// Calls without any answer, while others are answered, after which an event is taken for the cause and parked.
+pub const SILENCES_MAX: u32 = 8;
 /// Unsettled events above the cursor.
 pub const WINDOW_MAX: usize = 10_000;
 /// Events that may be held behind parked ones before no more are read.
@@ -87,9 +89,23 @@ struct Entry {
     lane: i64,
     state: State,
     attempts: u32,
+    /// Calls of it in a row that brought no answer, and the answers to others when that began.
+    silences: u32,
+    answers_before: u64,
+    /// When its outcome was lost, milliseconds since 1970: until it settles, "absent" may only mean "not yet".
+    lost_ms: i64,
+    /// When to ask for it, milliseconds since 1970.
+    ask_ms: i64,
     /// The cursor may have passed it: its row must stay until it is settled.
     is_held: bool,
     has_row: bool,
+}
+
+impl Entry {
+    const fn new(lane: i64, state: State, is_held: bool) -> Self {
+        let (attempts, silences, answers_before, lost_ms, ask_ms) = (0, 0, 0, 0, 0);
+        Self { lane, state, attempts, silences, answers_before, lost_ms, ask_ms, is_held, has_row: is_held }
+    }
 }
 
 struct Slot {
@@ -103,6 +119,9 @@ struct Slot {
 pub struct Machine {
     capability: Capability,
     asks_first: bool,
+    settle_ms: i64,
+    /// Answers of the destination since the start.
+    answers: u64,
     entries: BTreeMap<Loc, Entry>,
     lanes: Lanes,
     window: VecDeque<Slot>,
@@ -114,10 +133,13 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// A machine that knows nothing; `asks_first` looks up every event before its first call, as after a restore.
-    pub fn new(capability: Capability, is_ordered: bool, asks_first: bool) -> Self {
+    /// A machine that knows nothing; `asks_first` looks up every event before its first call, as after a restore. A call whose
+    /// outcome is lost may still take effect within `settle_ms`.
+    pub fn new(capability: Capability, is_ordered: bool, asks_first: bool, settle_ms: i64) -> Self {
         Self {
             capability,
+            settle_ms,
+            answers: 0,
             asks_first: asks_first && capability == Capability::LookUp,
             entries: BTreeMap::new(),
             lanes: Lanes::new(is_ordered),
@@ -137,7 +159,8 @@ impl Machine {
         for row in rows {
             let is_held = row.loc <= cursor || matches!(row.stage, Stage::Held | Stage::Parked);
             let mut entry =
-                Entry { lane: row.lane, state: State::Ready, attempts: row.attempts, is_held, has_row: true };
+                Entry { attempts: row.attempts, has_row: true, ..Entry::new(row.lane, State::Ready, is_held) };
+            entry.lost_ms = row.at_ms;
             match row.stage {
                 Stage::Done => {
                     self.done.insert(row.loc);
@@ -201,7 +224,7 @@ impl Machine {
             Fate::Deliver | Fate::Nothing => State::Ready,
         };
         let is_held = behind || state == State::Parked;
-        self.entries.insert(loc, Entry { lane, state, attempts: 0, is_held, has_row: is_held });
+        self.entries.insert(loc, Entry::new(lane, state, is_held));
         self.lanes.put(loc, lane, state != State::Ready);
         if state == State::Unknown {
             self.unknown.insert(loc);
@@ -219,15 +242,32 @@ impl Machine {
         self.lanes.blockers_before(loc, lane).any(is_parked)
     }
 
-    /// Events whose outcome must be asked for, oldest first; of one lane only the first.
-    pub fn questions(&self, max: usize) -> Vec<Loc> {
-        let free = |loc: &&Loc| self.entries.get(*loc).is_some_and(|e| !self.lanes.is_behind(**loc, e.lane));
+    /// Events whose outcome must be asked for now, oldest first; of one lane only the first.
+    pub fn questions(&self, max: usize, now_ms: i64) -> Vec<Loc> {
+        let is_free = |loc: Loc, e: &Entry| e.ask_ms <= now_ms && !self.lanes.is_behind(loc, e.lane);
+        let free = |loc: &&Loc| self.entries.get(*loc).is_some_and(|e| is_free(**loc, e));
         self.unknown.iter().filter(free).take(max).copied().collect()
+    }
+
+    /// When the next question is due that is not due now.
+    pub fn next_question_ms(&self, now_ms: i64) -> Option<i64> {
+        let due = |loc: &Loc| self.entries.get(loc).map(|e| e.ask_ms);
+        self.unknown.iter().filter_map(due).filter(|ask_ms| *ask_ms > now_ms).min()
     }
 
     /// Events that may be sent now, oldest first.
     pub fn offer(&self, max: usize) -> Vec<Loc> {
         self.lanes.ready().take(max).collect()
+    }
+
+    /// The event to try a destination with: not one that brought only silence where there is another.
+    pub fn offer_trial(&self) -> Option<Loc> {
+        let silences = |loc: &Loc| self.entries.get(loc).map_or(0, |e| e.silences);
+        self.lanes
+            .ready()
+            .take(WINDOW_MAX)
+            .filter(|loc| self.lanes.is_first(*loc))
+            .min_by_key(|loc| (silences(loc), *loc))
     }
 
     /// These events are about to be sent: what it gives must be durable before the call.
@@ -247,20 +287,30 @@ impl Machine {
     }
 
     /// The destination answered, or did not.
-    pub fn outcome(&mut self, loc: Loc, outcome: &Outcome) -> Vec<Effect> {
+    pub fn outcome(&mut self, loc: Loc, outcome: &Outcome, now_ms: i64) -> Vec<Effect> {
+        let is_silence = matches!(outcome, Outcome::Unknown { was_answered: false, .. });
+        self.answers += u64::from(!(is_silence || matches!(outcome, Outcome::Retry { .. })));
         match outcome {
             Outcome::Applied(document) | Outcome::AlreadyApplied(document) => self.applied(loc, document),
             Outcome::NeedsDecision { reason } => self.park(loc, "NEEDS_DECISION", reason),
             Outcome::Rejected { code, reason } => self.park(loc, code, reason),
             Outcome::Retry { .. } => self.again(loc),
-            Outcome::Unknown { reason, was_answered } => self.lose(loc, reason, *was_answered),
+            Outcome::Unknown { reason, was_answered } => self.lose(loc, reason, *was_answered, now_ms),
         }
     }
 
     /// The destination was asked by key.
-    pub fn looked_up(&mut self, loc: Loc, answer: &LookUp) -> Vec<Effect> {
+    pub fn looked_up(&mut self, loc: Loc, answer: &LookUp, now_ms: i64) -> Vec<Effect> {
+        let settled_ms = self.entries.get(&loc).map_or(0, |e| e.lost_ms.saturating_add(self.settle_ms));
         match answer {
             LookUp::Found(document) => self.applied(loc, document),
+            // The call that was lost may still be at work over there.
+            LookUp::Absent if self.entries.get(&loc).is_some_and(|e| e.lost_ms > 0) && now_ms < settled_ms => {
+                if let Some(entry) = self.entries.get_mut(&loc) {
+                    entry.ask_ms = settled_ms;
+                }
+                Vec::new()
+            }
             LookUp::Absent => {
                 self.unknown.remove(&loc);
                 let tried = self.entries.get(&loc).map_or(0, |e| e.attempts);
@@ -276,7 +326,7 @@ impl Machine {
     /// An operator asks to try a parked event again; `None` where it is not parked.
     pub fn retry(&mut self, loc: Loc) -> Option<Vec<Effect>> {
         let entry = self.entries.get_mut(&loc).filter(|e| e.state == State::Parked)?;
-        entry.attempts = 0;
+        (entry.attempts, entry.silences) = (0, 0);
         Some(self.again(loc))
     }
 
@@ -343,11 +393,18 @@ impl Machine {
     }
 
     /// Nobody knows whether it took effect.
-    fn lose(&mut self, loc: Loc, reason: &str, was_answered: bool) -> Vec<Effect> {
-        let next = self.after_silence();
+    fn lose(&mut self, loc: Loc, reason: &str, was_answered: bool, now_ms: i64) -> Vec<Effect> {
+        let (next, answers) = (self.after_silence(), self.answers);
         let Some(entry) = self.entries.get_mut(&loc) else { return Vec::new() };
         entry.attempts += u32::from(was_answered);
-        let is_spent = entry.attempts >= ATTEMPTS_MAX;
+        if entry.silences == 0 {
+            entry.answers_before = answers;
+        }
+        entry.silences = if was_answered { 0 } else { entry.silences.saturating_add(1) };
+        (entry.lost_ms, entry.ask_ms) = (now_ms, 0);
+        // Silence counts against an event only where the destination goes on answering others.
+        let is_mute = entry.silences >= SILENCES_MAX && answers > entry.answers_before;
+        let is_spent = entry.attempts >= ATTEMPTS_MAX || is_mute;
         match next {
             State::Ready if is_spent => self.park(loc, "UNKNOWN_OUTCOME", reason),
             State::Ready | State::Sending => self.again(loc),

@@ -66,9 +66,10 @@ pub fn run<B: Books, C: Consumer>(mut deliverer: Deliverer<B, C>, mut wake: Wake
         wake.commits.mark_unchanged();
         match deliverer.step(now_ms)? {
             Step::Worked => {}
-            Step::Idle { until_ms: None } => wake.wait(LOOK_EVERY),
-            Step::Idle { until_ms: Some(until) } => {
-                let left = u64::try_from(until - now_ms).unwrap_or(0);
+            // A question that is due later is asked at the look after that.
+            Step::Idle { .. } => wake.wait(LOOK_EVERY),
+            Step::Paused { until_ms } => {
+                let left = u64::try_from(until_ms - now_ms).unwrap_or(0);
                 wake.rest(Duration::from_millis(left).min(LOOK_EVERY));
             }
         }

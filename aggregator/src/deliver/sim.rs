@@ -1,6 +1,14 @@
 //! Deliveries against a scripted destination that commits and does not answer, and a program that is killed between any two steps.
 
-use std::{cell::RefCell, collections::BTreeMap, rc::Rc, sync::Arc};
+use std::{
+    cell::RefCell,
+    collections::BTreeMap,
+    rc::Rc,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+};
 
 use proptest::prelude::*;
 
@@ -18,6 +26,9 @@ use crate::{
     },
 };
 
+/// How long a call that was given up may go on.
+const SETTLE_MS: i64 = 10_000;
+
 /// What the destination holds and what it is going to do.
 #[derive(Default)]
 struct World {
@@ -26,11 +37,18 @@ struct World {
     script: Vec<u8>,
     calls: usize,
     keeps_keys: bool,
+    /// Effects of calls that were given up and go on all the same: when they are made, and of what.
+    late: Vec<(i64, Delivery)>,
+    now_ms: i64,
     rejects: Option<String>,
 }
 
 impl World {
     fn turn(&mut self) -> u8 {
+        let (due, late) = std::mem::take(&mut self.late).into_iter().partition(|(at, _)| *at <= self.now_ms);
+        self.late = late;
+        let due: Vec<(i64, Delivery)> = due;
+        due.iter().for_each(|(_, delivery)| self.make(delivery));
         let turn = self.script.get(self.calls).copied().unwrap_or(0);
         self.calls += 1;
         turn
@@ -60,6 +78,9 @@ impl Consumer for Scripted {
     fn is_ordered(&self) -> bool {
         self.is_ordered
     }
+    fn settle_ms(&self) -> i64 {
+        SETTLE_MS
+    }
     fn batch_max(&self) -> usize {
         3
     }
@@ -77,6 +98,11 @@ impl Consumer for Scripted {
                     return Outcome::Rejected { code: "E021".to_owned(), reason };
                 }
                 match turn % 6 {
+                    3 if turn > 6 && self.capability == Capability::LookUp => {
+                        let due = world.now_ms + SETTLE_MS / 2;
+                        world.late.push((due, delivery.clone()));
+                        Outcome::Unknown { reason, was_answered: false }
+                    }
                     1 => {
                         world.make(delivery);
                         Outcome::Unknown { reason, was_answered: false }
@@ -123,7 +149,12 @@ impl Books for Mortal {
 }
 
 fn ledger(dir: &std::path::Path) -> SqliteStore {
-    SqliteStore::open(&dir.join("ledger.sqlite"), Arc::new(|| 1)).unwrap()
+    timed_ledger(dir, &Arc::default())
+}
+
+fn timed_ledger(dir: &std::path::Path, clock: &Arc<AtomicI64>) -> SqliteStore {
+    let clock = Arc::clone(clock);
+    SqliteStore::open(&dir.join("ledger.sqlite"), Arc::new(move || clock.load(Ordering::Relaxed))).unwrap()
 }
 
 fn fill(dir: &std::path::Path, events: usize, documents: usize) {
@@ -150,17 +181,19 @@ fn run(
     is_ordered: bool,
 ) -> usize {
     let kills = Rc::new(RefCell::new(kills));
-    let mut now_ms = 0;
+    let (mut now_ms, clock) = (1, Arc::new(AtomicI64::new(1)));
     for lives in 0..200 {
-        let books = Mortal { store: ledger(dir), kills: Rc::clone(&kills) };
+        let books = Mortal { store: timed_ledger(dir, &clock), kills: Rc::clone(&kills) };
         let consumer = Scripted { world: Rc::clone(world), capability, is_ordered };
         let Ok(mut deliverer) = Deliverer::open("erp", books, consumer, Board::new(["erp".to_owned()]), 5) else {
             continue;
         };
         loop {
+            world.borrow_mut().now_ms = now_ms;
+            clock.store(now_ms, Ordering::Relaxed);
             match deliverer.step(now_ms) {
                 Ok(Step::Worked) => now_ms += 1,
-                Ok(Step::Idle { until_ms: Some(until) }) => now_ms = until,
+                Ok(Step::Idle { until_ms: Some(until) } | Step::Paused { until_ms: until }) => now_ms = until,
                 Ok(Step::Idle { until_ms: None }) => return lives,
                 Err(_) => break,
             }

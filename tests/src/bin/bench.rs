@@ -19,6 +19,10 @@ struct Args {
     only: Option<String>,
 }
 
+/// The ceiling has the allocator that the programs have.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     match run(Args::parse()) {
         Ok(()) => ExitCode::SUCCESS,

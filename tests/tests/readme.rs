@@ -1,0 +1,222 @@
+//! Every command of the README is run as it stands there, or is known to be run elsewhere. A new one fails here until it is.
+//!
+//! What a test must not touch is replaced in the text before it is run: `/etc/docksync`, the state folders, ports and the
+//! centre's name. Nothing else is changed.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use docksync_tests::harness::process::{self, Process};
+
+/// Commands that build or test everything: the test command runs the same, `cargo demo` is the program that this test starts.
+const RUN_ELSEWHERE: &[&str] = &[
+    "cargo demo",
+    "./tests/run",
+    "cargo build --release -p docksync-aggregator",
+    "cargo build --release -p docksync-agent",
+];
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().unwrap()
+}
+
+fn readme() -> String {
+    fs::read_to_string(root().join("README.md")).unwrap()
+}
+
+/// Commands of the indented blocks, by the line of text before each block.
+fn blocks() -> Vec<(String, Vec<String>)> {
+    let is_command =
+        |line: &str| ["cargo ", "docksync-", "./tests/", "install ", "cp "].iter().any(|c| line.starts_with(c));
+    let mut blocks: Vec<(String, Vec<String>)> = Vec::new();
+    let mut before = String::new();
+    for line in readme().lines() {
+        match line.strip_prefix("    ") {
+            Some(command) if is_command(command) => {
+                let command = command.split(" #").next().unwrap_or(command).trim().to_owned();
+                match blocks.last_mut().filter(|(name, _)| *name == before) {
+                    Some((_, commands)) => commands.push(command),
+                    None => blocks.push((before.clone(), vec![command])),
+                }
+            }
+            Some(_) => {}
+            None if line.trim().is_empty() => {}
+            None => line.trim().clone_into(&mut before),
+        }
+    }
+    blocks
+}
+
+/// The machine on which the commands are typed.
+struct Machine {
+    dir: tempfile::TempDir,
+    addresses: BTreeMap<String, String>,
+    running: Vec<Process>,
+    token: String,
+}
+
+impl Machine {
+    fn path(&self, name: &str) -> String {
+        self.dir.path().join(name).display().to_string()
+    }
+
+    fn here(&self, text: &str) -> String {
+        let mut text = text
+            .replace("/etc/docksync", &self.path("etc"))
+            .replace("/var/lib/", &self.path("var/"))
+            .replace("/srv/wms", &self.path("wms"))
+            .replace("PICK_20261123.csv", &self.path("PICK_20261123.csv"))
+            .replace("\"0.0.0.0:8883\"", "\"127.0.0.1:0\"")
+            .replace("\"0.0.0.0:8443\"", "\"127.0.0.1:0\"")
+            .replace("\"127.0.0.1:8078\"", "\"127.0.0.1:0\"")
+            .replace("# listen = \"127.0.0.1:8077\"", "listen = \"127.0.0.1:0\"")
+            .replace("[\"centre.example.com\"]", "[\"127.0.0.1\"]");
+        if let Some(enroll) = self.addresses.get("enroll") {
+            text = text.replace("centre.example.com:8443", enroll);
+        }
+        text
+    }
+
+    fn edit(&self, file: &str, change: impl Fn(String) -> String) {
+        let path = self.dir.path().join("etc").join(file);
+        fs::write(&path, change(self.here(&fs::read_to_string(&path).unwrap()))).unwrap();
+    }
+
+    fn type_in(&mut self, command: &str) -> String {
+        if RUN_ELSEWHERE.contains(&command) {
+            return String::new();
+        }
+        let words: Vec<String> = self.here(command).split_whitespace().map(str::to_owned).collect();
+        if words.get(1).map(String::as_str) == Some("run") {
+            let args: Vec<&str> = words[1..].iter().map(String::as_str).collect();
+            let log = self.dir.path().join(format!("{}.log", words[0]));
+            self.running.push(Process::start(&words[0], &args, &log).unwrap());
+            return String::new();
+        }
+        let program = if words[0].starts_with("docksync-") {
+            process::program(&words[0]).unwrap()
+        } else {
+            PathBuf::from(&words[0])
+        };
+        let input = self.dir.path().join("input");
+        fs::write(&input, &self.token).unwrap();
+        let mut typed = Command::new(program);
+        typed.args(&words[1..]).current_dir(root()).stdin(fs::File::open(&input).unwrap());
+        let output = typed.output().unwrap();
+        let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert!(output.status.success(), "{command}: {}\n{out}\n{err}", output.status);
+        out.into_owned()
+    }
+}
+
+#[test]
+fn the_commands_of_the_readme_install_a_centre_and_a_site() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut machine = Machine { dir, addresses: BTreeMap::new(), running: Vec::new(), token: String::new() };
+    for folder in ["pick", "ship", "receipt", "stock", "events"] {
+        fs::create_dir_all(machine.dir.path().join("wms/export").join(folder)).unwrap();
+    }
+    let sample = fs::read_to_string(root().join("tests/golden/feeds/pick-csv.csv")).unwrap();
+    let good: Vec<&str> = sample.lines().take(2).collect();
+    fs::write(machine.path("PICK_20261123.csv"), good.join("\n")).unwrap();
+    let blocks = blocks();
+    let known: Vec<&str> = blocks.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(
+        known,
+        ["On a Debian machine with Rust (1.95 or later) and a C compiler:", "At the centre:", "At a site:"],
+        "a new block of commands needs a place here"
+    );
+
+    for (name, commands) in &blocks {
+        for command in commands {
+            let said = machine.type_in(command);
+            match (name.as_str(), command) {
+                ("At the centre:", c) if c.starts_with("install ") => {
+                    // The second destination of the reference needs a server of its own.
+                    machine.edit("aggregator.toml", |text| {
+                        let (from, to) =
+                            (text.find("[[consumer]]\nname = \"erp-api\"").unwrap(), text.find("[log]").unwrap());
+                        format!("{}{}", &text[..from], &text[to..])
+                    });
+                }
+                ("At the centre:", c) if c.contains("aggregator run") => {
+                    let run = fs::read(machine.dir.path().join("var/docksync-aggregator/run.json")).unwrap();
+                    let run: serde_json::Value = serde_json::from_slice(&run).unwrap();
+                    for name in ["mqtt", "enroll"] {
+                        let address = run["addresses"][name].as_str().unwrap().to_owned();
+                        machine.addresses.insert(name.to_owned(), address);
+                    }
+                    // Commands must see where the centre listens now.
+                    let enroll = machine.addresses["enroll"].clone();
+                    machine.edit("aggregator.toml", |text| {
+                        text.replacen("enroll = \"127.0.0.1:0\"", &format!("enroll = \"{enroll}\""), 1)
+                    });
+                }
+                ("At the centre:", c) if c.contains("sites add") => {
+                    machine.token = said.split_whitespace().find(|word| word.starts_with("dsk1-")).unwrap().to_owned();
+                }
+                ("At a site:", c) if c.starts_with("install ") => {
+                    let port = machine.addresses["mqtt"].rsplit(':').next().unwrap().to_owned();
+                    machine.edit("agent.toml", |text| {
+                        text.replace("id = \"DC7\"", "id = \"DC01\"")
+                            .replace("host = \"docksync.example.com\"", &format!("host = \"127.0.0.1\"\nport = {port}"))
+                            .replace("# dir = \"", "dir = \"")
+                    });
+                }
+                _ => {}
+            }
+        }
+    }
+
+    assert_eq!(machine.running.len(), 2);
+    for mut program in machine.running {
+        assert!(!program.has_ended(), "{}", program.tail());
+        assert!(program.stop().unwrap().success());
+    }
+}
+
+#[test]
+fn every_command_of_the_table_is_there() {
+    let table: Vec<String> =
+        readme().lines().filter(|line| line.starts_with("| `docksync-")).map(str::to_owned).collect();
+    assert!(table.len() > 5);
+    for row in table {
+        let cell = row.split('|').nth(1).unwrap();
+        let codes: Vec<&str> = cell.split('`').skip(1).step_by(2).collect();
+        let words: Vec<&str> = codes[0].split_whitespace().collect();
+        let (parents, last) = words[1..].split_at(words.len() - 2);
+        for code in std::iter::once(&last[0]).chain(&codes[1..]) {
+            let mut asked: Vec<&str> = parents.to_vec();
+            let shown = if code.starts_with("--") {
+                asked.extend(last);
+                asked.push("--help");
+                *code
+            } else {
+                asked.extend([*code, "--help"]);
+                code
+            };
+            let output = process::output(words[0], &asked).unwrap();
+            let help = String::from_utf8_lossy(&output.stdout).into_owned();
+            assert!(output.status.success() && help.contains(shown), "{row}: {asked:?} says\n{help}");
+        }
+    }
+}
+
+#[test]
+fn the_demo_ends_by_itself_with_nothing_lost_or_doubled() {
+    let output = process::output("demo", &["--for", "8s", "--json"]).unwrap();
+
+    let words = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{words}");
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    for field in ["captured", "marked", "applied", "duplicates_refused", "held", "lost", "doubled", "p50_ms", "p99_ms"]
+    {
+        assert!(json.get(field).is_some(), "{field} is missing in {json}");
+    }
+    assert_eq!((json["lost"].as_u64(), json["doubled"].as_u64()), (Some(0), Some(0)));
+    assert!(json["applied"].as_u64() > Some(0), "{json}");
+}
