@@ -101,6 +101,7 @@ pub fn run(cli: &Cli, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<u8
         Command::Status(args) => status::status(args, out, err),
         Command::Check(args) => check::check(args, out),
         Command::Map(map::MapCommand::Test(args)) => map::test(args, Timestamp::now(), out, err),
+        Command::Map(map::MapCommand::New(args)) => map::new(args, Timestamp::now(), out, err),
         Command::Files(command) => files::files(command, out, err),
         Command::Queue(command) => queue::queue(command, out, err),
         Command::Enroll(args) => enroll::enroll(args, out, err),

@@ -19,6 +19,7 @@ mod documents;
 mod edifact;
 mod epcis;
 mod gs1;
+pub mod guess;
 mod hold;
 mod idoc;
 pub mod json;
@@ -158,6 +159,22 @@ impl Survey {
     /// Whether the second pass would hand over exactly what the first did: the file is taken and no fact in it may repeat.
     pub fn is_plain(&self) -> bool {
         self.refusals.is_empty() && self.repeats.is_empty()
+    }
+}
+
+/// Turns bytes of a character set into text.
+///
+/// # Errors
+/// None for bytes in memory.
+pub fn text_of(bytes: &[u8], charset: Charset, text: &mut String) -> io::Result<()> {
+    let (mut reader, mut utf8, mut piece) = (Utf8Reader::new(bytes, charset), Vec::new(), vec![0; 64 * 1024]);
+    loop {
+        let read = reader.read(&mut piece)?;
+        if read == 0 {
+            text.push_str(&String::from_utf8_lossy(&utf8));
+            return Ok(());
+        }
+        utf8.extend_from_slice(&piece[..read]);
     }
 }
 

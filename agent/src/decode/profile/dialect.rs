@@ -28,6 +28,16 @@ impl DialectParse {
         Self { common, dialect, sites: BTreeMap::new(), tables: BTreeMap::new(), options: BTreeMap::new() }
     }
 
+    /// Sets a switch; false where the standard has no such one.
+    pub fn set(&mut self, option: &str) -> bool {
+        let known =
+            self.dialect.options().iter().find(|(name, kind)| *name == option && matches!(kind, OptionKind::Switch));
+        if let Some((name, _)) = known {
+            self.options.insert(name, vec!["true".to_owned()]);
+        }
+        known.is_some()
+    }
+
     /// Whether the feed sets this switch.
     pub fn is_set(&self, option: &str) -> bool {
         self.first(option) == Some("true")
@@ -87,6 +97,21 @@ impl DialectKind {
         ("gs1-xml", Self::Gs1Xml),
         ("ubl", Self::Ubl),
     ];
+
+    /// The standard with this name, or with one that people use for it.
+    pub fn from_word(word: &str) -> Option<Self> {
+        let others = [
+            ("gs1", Self::Gs1Xml),
+            ("gs1xml", Self::Gs1Xml),
+            ("idoc-xml", Self::Idoc),
+            ("idoc-flat", Self::Idoc),
+            ("ubl-despatch", Self::Ubl),
+            ("epcis-json", Self::Epcis),
+            ("epcis-xml", Self::Epcis),
+        ];
+        let word = word.to_ascii_lowercase();
+        Self::WORDS.iter().chain(&others).find(|(known, _)| *known == word).map(|(_, dialect)| *dialect)
+    }
 
     /// Its name.
     pub const fn as_str(self) -> &'static str {

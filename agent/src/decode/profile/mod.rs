@@ -3,6 +3,7 @@
 //! [`read()`] turns the text into a [`Profile`] that cannot be wrong, or gives every mistake with its place. What depends on
 //! a file's header is bound later, once per file.
 
+pub mod cases;
 pub mod dialect;
 mod fields;
 mod read;
@@ -16,6 +17,7 @@ use rust_decimal::Decimal;
 
 use super::{number::NumberForm, rows::Dialect, target::Target};
 
+pub use cases::{Case, CaseInput};
 pub use dialect::{DialectKind, DialectParse};
 pub use read::read;
 
@@ -58,9 +60,38 @@ pub struct Profile {
     pub refuses_file: bool,
     /// Whether columns nobody mapped are kept as extensions.
     pub keeps_unknown: bool,
+    /// Its own tests.
+    pub cases: Vec<Case>,
 }
 
 impl Profile {
+    /// A profile that declares nothing but a standard.
+    pub fn of_dialect(dialect: DialectKind) -> Self {
+        let number = NumberForm { mark: b'.', thousands: None, trailing_minus: true };
+        let common = Common { null: Vec::new(), number, zone: None, zone_name: String::new() };
+        Self {
+            name: dialect.as_str().to_owned(),
+            version: 1,
+            system: String::new(),
+            site: None,
+            event_type: TypeRule::Const(EventType::EpcisOther),
+            matches: vec!["*".to_owned()],
+            rejects: Vec::new(),
+            sequence: None,
+            encoding: None,
+            complete: CompleteRule::Quiet { seconds: 10 },
+            on_revision: Revision::Hold,
+            split: false,
+            parse: Parse::Dialect(Box::new(DialectParse::new(dialect, common))),
+            group: Group::Row,
+            fields: Vec::new(),
+            checks: Vec::new(),
+            refuses_file: false,
+            keeps_unknown: true,
+            cases: Vec::new(),
+        }
+    }
+
     /// `csv:dc7-receipts`.
     pub fn format(&self) -> String {
         let kind = match &self.parse {

@@ -8,7 +8,7 @@ use regex::Regex;
 
 use super::{
     Column, Common, CompleteRule, CsvParse, DialectKind, DialectParse, Field, Group, NdjsonParse, Parse, Profile,
-    RecordType, Revision, Scope, TypeRule,
+    RecordType, Revision, Scope, TypeRule, cases,
     dialect::OptionKind,
     fields::{self, Ground},
 };
@@ -67,6 +67,7 @@ fn profile(root: Section<'_, '_>) -> Option<Profile> {
     let fields: Vec<Option<Field>> = root.sections("field").into_iter().map(|s| fields::field(s, &ground)).collect();
     let checks: Vec<_> = root.sections("check").into_iter().map(|s| fields::check(s, &ground)).collect();
     let (refuses_file, keeps_unknown) = on_error(&root);
+    let cases = cases::cases(&root);
     let is_split = !has_group && !ground.has_header_scope;
     let profile = feed.and_then(|feed| {
         let fields = fields.into_iter().collect::<Option<Vec<_>>>();
@@ -82,6 +83,7 @@ fn profile(root: Section<'_, '_>) -> Option<Profile> {
             checks: checks.into_iter().collect::<Option<_>>()?,
             refuses_file,
             keeps_unknown,
+            cases: cases?,
             ..half
         })
     });
@@ -95,10 +97,11 @@ fn profile(root: Section<'_, '_>) -> Option<Profile> {
 /// A feed whose documents need no mapping.
 fn document_feed(root: Section<'_, '_>, feed: Option<Section<'_, '_>>, parsed: Option<Parse>) -> Option<Profile> {
     let (refuses_file, keeps_unknown) = on_error(&root);
+    let cases = cases::cases(&root);
     let profile = feed.and_then(|feed| {
         let half = head(&feed, false);
         feed.close();
-        Some(Profile { parse: parsed?, refuses_file, keeps_unknown, ..half? })
+        Some(Profile { parse: parsed?, refuses_file, keeps_unknown, cases: cases?, ..half? })
     });
     root.close();
     profile
@@ -153,6 +156,7 @@ fn head(feed: &Section<'_, '_>, is_split: bool) -> Option<Profile> {
         checks: Vec::new(),
         refuses_file: false,
         keeps_unknown: true,
+        cases: Vec::new(),
     })
 }
 
