@@ -47,7 +47,7 @@ use std::{
 };
 
 use docksync_proto::{
-    event::{Event, EventTime, EventType},
+    event::{Action, Event, EventTime, EventType},
     identity,
     site::SiteId,
 };
@@ -60,7 +60,7 @@ use charset::Utf8Reader;
 use documents::Outcome;
 use message::Messages;
 use moment::Clockwork;
-use profile::{DialectKind, Parse, Profile};
+use profile::{DialectKind, Parse, Profile, Revision};
 use repeats::{Finder, Numberer};
 
 pub use charset::Charset;
@@ -250,6 +250,7 @@ impl Decoder {
         let end = self.pass(input, file, charset, false, &mut |record, outcome| {
             match outcome {
                 Outcome::Event(event, rows) => {
+                    self.declare(event);
                     taken += rows;
                     *counts.entry(event.event_type).or_insert(0) += 1;
                     let id = keep.event(record, event).unwrap_or_else(|| identity::event_id(event));
@@ -304,6 +305,7 @@ impl Decoder {
         let is_trusted = survey.held == 0;
         self.pass(input, file, survey.charset, is_trusted, &mut |record, outcome| match outcome {
             Outcome::Event(event, _) => {
+                self.declare(event);
                 if numberer.is_needed() {
                     event.ordinal = numberer.next(identity::event_id(event));
                 }
@@ -312,6 +314,14 @@ impl Decoder {
             Outcome::Held(lines) => visit(record, Record::Held(lines)),
         })?;
         Ok(())
+    }
+
+    /// A feed whose newest statement counts says of each that it replaces earlier ones: the ledger takes the difference where
+    /// there is one, and a new fact where there is none.
+    fn declare(&self, event: &mut Event) {
+        if self.profile.on_revision == Revision::Latest && event.action == Action::Add {
+            event.action = Action::Change;
+        }
     }
 
     fn charset<R: Read + Seek>(&self, input: &mut R) -> Result<Charset, DecodeError> {

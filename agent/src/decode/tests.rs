@@ -1,6 +1,9 @@
 use std::{io::Cursor, ops::ControlFlow, path::PathBuf, sync::Arc};
 
-use docksync_proto::{event::Event, site::SiteId};
+use docksync_proto::{
+    event::{Action, Event},
+    site::SiteId,
+};
 use jiff::tz::TimeZone;
 use proptest::prelude::*;
 
@@ -174,6 +177,20 @@ fn one_bad_line_refuses_the_file_where_the_feed_says_so() {
     assert!(found.survey.is_refused());
     assert_eq!(found.survey.refusals[0].line_no, 3);
     assert_eq!(found.survey.refusals[0].code, "MISSING_MANDATORY");
+}
+
+#[test]
+fn a_feed_whose_newest_statement_counts_says_so_of_each_event() {
+    let text = std::fs::read_to_string(root().join("config/feeds/pick-csv.toml")).unwrap();
+    let latest = decoder_of(&text.replace("on_revision = \"hold\"", "on_revision = \"latest\""));
+    let bytes = b"order,line,sku,qty,picked_at\nSO1,1,4711,3,2026-11-23T09:15:00\n";
+
+    let (held, latest) = (read(&decoder("pick-csv"), bytes), read(&latest, bytes));
+
+    let action = |read: &Read| read.events[0].action;
+    assert_eq!((action(&held), action(&latest)), (Action::Add, Action::Change));
+    let id = |read: &Read| docksync_proto::identity::event_id(&read.events[0]);
+    assert_eq!(id(&held), id(&latest), "it is the same fact");
 }
 
 #[test]
