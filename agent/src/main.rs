@@ -5,10 +5,6 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use docksync_agent::cli::{self, Cli, exit};
 
-/// Batches make many short-lived texts: the system's allocator gave their pages back and fetched them again for each.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let code = cli::run(&cli, &mut std::io::stdout(), &mut std::io::stderr());

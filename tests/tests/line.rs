@@ -294,7 +294,7 @@ fn a_full_queue_leaves_exports_where_they_are_says_so_and_recovers_by_itself() {
     while !is_full() {
         files += 1;
         assert!(files < 200, "the queue took everything");
-        wms.export(20_000).unwrap();
+        wms.export_wide(1_000).unwrap();
         await_that("the file to be dealt with, or refused", DEADLINE, || {
             is_full() || fs::read_dir(site.export()).unwrap().count() == 0
         })

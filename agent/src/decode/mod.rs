@@ -155,11 +155,6 @@ impl Survey {
     pub fn is_refused(&self) -> bool {
         !self.refusals.is_empty()
     }
-
-    /// Whether the second pass would hand over exactly what the first did: the file is taken and no fact in it may repeat.
-    pub fn is_plain(&self) -> bool {
-        self.refusals.is_empty() && self.repeats.is_empty()
-    }
 }
 
 /// Turns bytes of a character set into text.
@@ -233,7 +228,8 @@ impl Decoder {
         self.survey_keeping(input, file, &mut Nothing)
     }
 
-    /// First pass that hands records over at once: what was kept is worth something where [`Survey::is_plain`] holds then.
+    /// First pass that hands records over at once: what was kept is what the second would give where the
+    /// file is taken and no two events are of one id.
     ///
     /// # Errors
     /// [`DecodeError::Read`] where the bytes cannot be read; then nothing is decided.

@@ -224,7 +224,7 @@ impl Desk<'_> {
             return writer.refuse(survey);
         }
         writer.pending.held = survey.held;
-        if let Some(kept) = kept.finish().filter(|_| survey.is_plain()) {
+        if let Some(kept) = kept.finish() {
             return writer.take_all(kept, survey.records, survey.lines);
         }
         let mut visit = |record, found: Record<'_>| writer.take(record, found);

@@ -8,8 +8,8 @@ use crate::{
     queue::capture::{BATCH_EVENTS, BatchBuilder, HeldLine, ReadyBatch},
 };
 
-/// Most events that are kept: about ten megabytes with their hashes.
-const EVENTS_MAX: u64 = 100_000;
+/// Most events that are kept: about twelve megabytes with their hashes.
+const EVENTS_MAX: u64 = 120_000;
 /// Most held lines that are kept: no more than one chunk takes.
 const HELD_MAX: usize = 1_000;
 /// Files above this size are not tried: they would be given up half-way.
@@ -32,10 +32,15 @@ impl Kept {
         Self { is_given_up: !is_new || file_bytes > FILE_BYTES_MAX, ..Self::default() }
     }
 
-    /// All of it, or `None` where it was too much.
+    /// All of it; `None` where it was too much, or where equal facts must be told apart by numbers that only the second pass
+    /// gives.
     pub(super) fn finish(mut self) -> Option<Self> {
         self.close_batch();
-        (!self.is_given_up).then_some(self)
+        let facts = self.batches.iter().flat_map(|(_, batch)| &batch.facts);
+        let mut ids: Vec<Uuid> = facts.map(|fact| fact.id).collect();
+        ids.sort_unstable();
+        let is_distinct = ids.windows(2).all(|pair| pair[0] != pair[1]);
+        (!self.is_given_up && is_distinct).then_some(self)
     }
 
     fn close_batch(&mut self) {

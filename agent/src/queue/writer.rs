@@ -110,6 +110,8 @@ struct Core {
     head: Head,
     counts: Arc<Counts>,
     has_room: Arc<AtomicBool>,
+    /// Bytes that the last chunk needed for which there was no room; until they are free no other is asked for.
+    wanted: u64,
     /// Set when a write failed for another reason than room: this handle is not used again.
     is_poisoned: bool,
 }
@@ -388,7 +390,8 @@ impl Core {
         let known = Known::open(&db).map_err(sql("read the identities of"))?;
         let (counts, has_room) = (Arc::new(Counts::default()), Arc::new(AtomicBool::new(true)));
         let head = Head { state, bytes: 0, events: 0 };
-        let mut core = Self { db, config, path: path.to_owned(), known, head, counts, has_room, is_poisoned: false };
+        let (path, wanted, is_poisoned) = (path.to_owned(), 0, false);
+        let mut core = Self { db, config, path, known, head, counts, has_room, wanted, is_poisoned };
         core.check_head()?;
         core.weigh();
         core.keep_ballast();
@@ -429,12 +432,14 @@ impl Core {
         let asked: u64 = chunk.batches.iter().map(|b| b.bytes.len() as u64 * 2).sum();
         if !chunk.batches.is_empty() && used + asked > self.config.bytes_max {
             self.has_room.store(false, Ordering::Relaxed);
+            self.wanted = asked;
             return Err(QueueError::Full {
                 path: self.path.clone(),
                 used_bytes: used,
                 bytes_max: self.config.bytes_max,
             });
         }
+        self.wanted = 0;
         let now = Timestamp::now();
         let date = now.to_zoned(self.config.zone.clone()).date();
         let day = i64::from(date.year()) * 10_000 + i64::from(date.month()) * 100 + i64::from(date.day());
@@ -467,7 +472,10 @@ impl Core {
         // Room for the write-ahead log of a group beside the database.
         let reserve = self.config.ballast_bytes.max(4 << 20);
         let disk_free = rustix::fs::statvfs(&self.config.dir).map_or(u64::MAX, |s| s.f_bavail * s.f_frsize);
-        let has_room = used < self.config.bytes_max / 100 * 95 && disk_free > reserve;
+        // What was refused must fit, or the next try is refused again and nothing is pruned meanwhile. A chunk is far smaller
+        // than the smallest queue.
+        let wanted = self.wanted.min(self.config.bytes_max / 2);
+        let has_room = used + wanted <= self.config.bytes_max / 100 * 95 && disk_free > reserve;
         self.has_room.store(has_room, Ordering::Relaxed);
     }
 

@@ -13,6 +13,9 @@ use rand::{Rng, SeedableRng, rngs::StdRng};
 
 const HEADER: &str = "order,line,sku,lot,qty,uom,lpn,location,picked_at,operator,txn\n";
 
+/// Length of a note.
+const NOTE_CHARS: usize = 1_000;
+
 /// The warehouse system of one site, with its own list of what is true.
 #[derive(Debug)]
 pub struct Wms {
@@ -55,6 +58,23 @@ impl Wms {
     pub fn export(&mut self, lines: u64) -> anyhow::Result<PathBuf> {
         let (text, transactions) = self.picks(lines);
         self.put(&text, transactions)
+    }
+
+    /// Exports a file of good lines, each with a note that does not compress: it fills a queue with few events.
+    ///
+    /// # Errors
+    /// Where the folder cannot be written.
+    pub fn export_wide(&mut self, lines: u64) -> anyhow::Result<PathBuf> {
+        let (text, transactions) = self.picks(lines);
+        let mut rows = text.lines();
+        let mut wide = format!("{},note\n", rows.next().unwrap_or_default());
+        for row in rows {
+            wide.push_str(row);
+            wide.push(',');
+            wide.extend((0..NOTE_CHARS).map(|_| char::from(self.rng.sample(rand::distr::Alphanumeric))));
+            wide.push('\n');
+        }
+        self.put(&wide, transactions)
     }
 
     /// Exports a file of which one line has a quantity that is none.
