@@ -36,6 +36,7 @@ mod tests;
 mod trade;
 mod ubl;
 mod x12;
+mod xml;
 
 use std::{
     collections::{BTreeMap, HashSet},
