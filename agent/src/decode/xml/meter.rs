@@ -2,16 +2,13 @@
 
 use std::io::{self, BufRead, BufReader, Read};
 
-use super::{
-    super::{charset::Utf8Reader, documents::Place},
-    TEXT_BYTES_MAX,
-};
+use super::{super::documents::Place, TEXT_BYTES_MAX};
 
 const CHUNK: usize = 64 * 1024;
 
 /// The text on its way to the parser.
 pub(super) struct Meter<R: Read> {
-    input: BufReader<Utf8Reader<R>>,
+    input: BufReader<R>,
     offset: u64,
     line_no: u64,
     line_from: u64,
@@ -23,7 +20,7 @@ pub(super) struct Meter<R: Read> {
 }
 
 impl<R: Read> Meter<R> {
-    pub(super) fn new(text: Utf8Reader<R>) -> Self {
+    pub(super) fn new(text: R) -> Self {
         let input = BufReader::with_capacity(CHUNK, text);
         Self { input, offset: 0, line_no: 1, line_from: 0, piece: 0, is_over: false, is_ended: false }
     }

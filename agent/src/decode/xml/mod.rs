@@ -30,7 +30,7 @@ mod tokens;
 
 use std::io::{self, Read};
 
-use super::{DecodeError, assign::Fault, charset::Utf8Reader, hold, message::Messages};
+use super::{DecodeError, assign::Fault, hold, message::Messages};
 use tokens::{Token, Tokens};
 
 pub(super) use node::Node;
@@ -113,7 +113,7 @@ pub(super) struct Xml<R: Read> {
 
 impl<R: Read> Xml<R> {
     /// `offset` is the place of the text's first byte in the file.
-    pub(super) fn new(text: Utf8Reader<R>, offset: u64) -> Self {
+    pub(super) fn new(text: R, offset: u64) -> Self {
         Self { tokens: Tokens::new(text, offset), outer: Vec::new(), kept: 0 }
     }
 

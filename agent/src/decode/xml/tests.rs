@@ -103,7 +103,7 @@ fn what_is_no_document_is_refused_in_words() {
         ("<a b='&x;'/>", "1 SCHEMA_VIOLATION <a>: at 1..2: unrecognized entity `x`"),
         (
             "<a b='1' b='2'/>",
-            "1 SCHEMA_VIOLATION <a>: position 9: duplicated attribute, previous declaration at position 2",
+            "1 SCHEMA_VIOLATION <a>: position 8: duplicated attribute, previous declaration at position 2",
         ),
         ("<a>\u{1}</a>", "1 ENCODING_ERROR a control character"),
         ("<a>\n<b>", "2 TRUNCATED_FILE the end of the file with 2 elements open"),

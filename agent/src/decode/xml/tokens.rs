@@ -14,7 +14,7 @@ use quick_xml::{
 };
 
 use super::{
-    super::{charset::Utf8Reader, documents::Place},
+    super::documents::Place,
     ATTRIBUTES_MAX, DEPTH_MAX, Stop, TEXT_BYTES_MAX, broken,
     meter::Meter,
     node::{Node, is_blank},
@@ -60,7 +60,7 @@ enum Piece {
 }
 
 impl<R: Read> Tokens<R> {
-    pub(super) fn new(text: Utf8Reader<R>, offset: u64) -> Self {
+    pub(super) fn new(text: R, offset: u64) -> Self {
         let reader = NsReader::from_reader(Meter::new(text));
         let (bytes, text, space) = (Vec::new(), String::new(), Rc::from(""));
         Self { reader, bytes, text, space, offset, depth: 0, has_root: false, has_prolog: false }
