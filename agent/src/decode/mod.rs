@@ -14,6 +14,8 @@
 mod assign;
 mod charset;
 mod csv;
+mod declared;
+mod despatch;
 mod documents;
 mod edifact;
 mod epcis;
@@ -58,6 +60,7 @@ use uuid::Uuid;
 use crate::queue::capture::HeldLine;
 use assign::Tools;
 use charset::Utf8Reader;
+use declared::Declared;
 use documents::Outcome;
 use message::Messages;
 use moment::Clockwork;
@@ -192,7 +195,7 @@ impl Decoder {
     /// # Errors
     /// [`DecodeError::Read`] where the bytes cannot be read; then nothing is decided.
     pub fn survey<R: Read + Seek>(&self, input: &mut R, file: &FileFacts) -> Result<Survey, DecodeError> {
-        let charset = self.charset(input)?;
+        let (charset, charset_doubt) = self.charset(input)?;
         let mut finder = Finder::new(file.size);
         let (mut taken, mut held, mut bad, mut counts) = (0, 0, Vec::new(), BTreeMap::new());
         let mut is_within = true;
@@ -219,7 +222,8 @@ impl Decoder {
         if refusals.is_empty() && self.profile.refuses_file {
             refusals.clone_from(&bad);
         }
-        let (header, lines, records, warnings) = (end.header, end.lines, end.records, end.warnings);
+        let (header, lines, records, mut warnings) = (end.header, end.lines, end.records, end.warnings);
+        warnings.extend(charset_doubt);
         Ok(Survey {
             charset,
             header,
@@ -261,14 +265,35 @@ impl Decoder {
         Ok(())
     }
 
-    fn charset<R: Read + Seek>(&self, input: &mut R) -> Result<Charset, DecodeError> {
-        match self.profile.encoding {
-            Some(charset) => Ok(charset),
-            None => {
-                input.rewind().map_err(DecodeError::Read)?;
-                Charset::detect(input).map_err(DecodeError::Read)
-            }
+    /// The character set, and what is doubtful about it. Documents in XML name theirs.
+    fn charset<R: Read + Seek>(&self, input: &mut R) -> Result<(Charset, Option<String>), DecodeError> {
+        if let Some(charset) = self.profile.encoding {
+            return Ok((charset, None));
         }
+        input.rewind().map_err(DecodeError::Read)?;
+        let mut head = Vec::with_capacity(declared::HEAD_BYTES);
+        if let Parse::Dialect(parse) = &self.profile.parse
+            && !matches!(parse.dialect, DialectKind::X12 | DialectKind::Edifact)
+        {
+            let limit = declared::HEAD_BYTES as u64;
+            input.by_ref().take(limit).read_to_end(&mut head).map_err(DecodeError::Read)?;
+            input.rewind().map_err(DecodeError::Read)?;
+        }
+        let declared = declared::sniff(&head);
+        if let Declared::Known(charset) = declared {
+            return Ok((charset, None));
+        }
+        let found = Charset::detect(input).map_err(DecodeError::Read)?;
+        let doubt = match declared {
+            Declared::Unknown(name) => {
+                Some(format!("the declared encoding {name} is not known; read as {}", found.name()))
+            }
+            _ if found == Charset::Windows1252 && head.starts_with(b"<") => {
+                Some("the file is no UTF-8, though XML without another declaration is; read as Windows-1252".to_owned())
+            }
+            _ => None,
+        };
+        Ok((found, doubt))
     }
 
     fn pass<R: Read + Seek>(

@@ -6,6 +6,7 @@ use docksync_proto::{
 };
 use rust_decimal::Decimal;
 use serde_json::{Map, Value};
+use sha2::{Digest as _, Sha256};
 
 use super::{
     super::{
@@ -15,7 +16,7 @@ use super::{
     },
     Found,
     context::Context,
-    ids::Kind,
+    ids::{self, Kind},
     memory::Memory,
     raw::{self, Id, Quantity, Raw},
     words,
@@ -68,6 +69,7 @@ impl Mapping<'_, '_, '_> {
         self.site(&raw);
         self.transactions(&raw);
         self.parties(&raw);
+        let print = fingerprint(&raw, &self.event);
         let labels: Vec<String> = raw.epcs.iter().map(|id| id.key.label()).collect();
         let has_shipped = memory.has_shipped(labels.iter().map(String::as_str));
         (self.event.event_type, self.event.action) = meaning(&raw, has_shipped);
@@ -77,6 +79,9 @@ impl Mapping<'_, '_, '_> {
         self.lines(&raw);
         self.correlate();
         self.event.split = raw.id.is_empty();
+        if !is_named(&self.event) {
+            trade::refer(&mut self.event.references, RefKind::SourceEvent, &print);
+        }
         self.declared_error(&raw, memory);
         self.words(&raw);
         for (key, value) in &raw.rest {
@@ -409,13 +414,8 @@ impl Mapping<'_, '_, '_> {
             let is_replaced = error.reason == "incorrect_data" && error.correctives.is_empty();
             self.event.action = if is_replaced { Action::Change } else { Action::Void };
             let id = identity::event_id(&self.event);
-            let mut elsewhere = self.event.clone();
-            elsewhere.source.file_sha256.push('-');
-            // Only a key that does not hang on the file names the earlier event as well.
-            if identity::event_id(&elsewhere) == id {
-                self.event.causation_id = Some(id);
-                memory.correct(&error.correctives, id);
-            }
+            self.event.causation_id = Some(id);
+            memory.correct(&error.correctives, id);
         } else {
             self.event.causation_id = memory.corrected_by(&raw.id);
         }
@@ -447,6 +447,49 @@ impl Mapping<'_, '_, '_> {
             memory.ship(labels.iter().map(String::as_str));
         }
     }
+}
+
+/// Whether the event's id hangs on what it says alone, and not on the file that carries it.
+fn is_named(event: &Event) -> bool {
+    let mut elsewhere = event.clone();
+    elsewhere.source.file_sha256.push('-');
+    identity::event_id(&elsewhere) == identity::event_id(event)
+}
+
+/// Names an event without id by what, when, where and why (RFC 6920 form), the same in XML and in JSON and in every file.
+fn fingerprint(raw: &Raw, event: &Event) -> String {
+    let mut sha = Sha256::new();
+    let mut part = |text: &str| {
+        sha.update(text.as_bytes());
+        sha.update([0x1f]);
+    };
+    let label = |id: &Option<Id>| id.as_ref().map(|id| id.key.label()).unwrap_or_default();
+    part(&event.time.at.as_millisecond().to_string());
+    for text in [&raw.kind, &raw.action, &raw.step, &raw.disposition, &raw.zone] {
+        part(text);
+    }
+    for id in [&raw.read_point, &raw.location, &raw.parent] {
+        part(&label(id));
+    }
+    let mut goods: Vec<String> = raw.epcs.iter().map(|id| id.key.label()).collect();
+    goods.extend(raw.quantities.iter().map(|quantity| {
+        let amount = quantity.amount.map(|amount| amount.to_string()).unwrap_or_default();
+        format!("{}*{amount}*{}", quantity.class.key.label(), quantity.uom)
+    }));
+    goods.extend(raw.transactions.iter().map(|(kind, value)| format!("{kind}={value}")));
+    for key in ["inputEPCList", "outputEPCList", "inputQuantityList", "outputQuantityList", "transformationID"] {
+        goods.extend(raw.rest.get(key).into_iter().flat_map(|value| texts(key, value)));
+    }
+    goods.sort_unstable();
+    goods.iter().for_each(|text| part(text));
+    format!("ni:///sha-256;{}?ver=docksync1", identity::hex(&sha.finalize()))
+}
+
+/// Identifiers of a list that has no place among the goods.
+fn texts(key: &str, value: &Value) -> Vec<String> {
+    let parts = value.as_array().map(Vec::as_slice).unwrap_or_default();
+    let text = |part: &Value| Some(ids::key(part.as_str().or_else(|| part.get("epcClass")?.as_str())?).label());
+    parts.iter().filter_map(text).map(|label| format!("{key}={label}")).collect()
 }
 
 /// Type and action by business step; the step of a packing event is often left out.

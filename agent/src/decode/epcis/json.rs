@@ -8,10 +8,7 @@ use std::{
     rc::Rc,
 };
 
-use serde::{
-    Deserializer as _,
-    de::{DeserializeSeed, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor},
-};
+use serde::de::{DeserializeSeed, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::{Deserializer, Map, Value, error::Category};
 
 use super::{

@@ -11,7 +11,8 @@
 //!   earlier in the file ([`memory`]); where that is not known it becomes `shipment_manifested` or `epcis_other`, with a warning.
 //! - An `errorDeclaration` withdraws the event (void); `incorrect_data` without corrective events is a change. A corrective event
 //!   carries the withdrawn one as its cause where both are in the file.
-//! - Without `eventID` the lines take part in the event's identity: one order may be shipped by many events of a day.
+//! - Without `eventID` the lines take part in the event's identity: one order may be shipped by many events of a day. Where
+//!   not even a document is named, a hash of what the event says stands in for its id (`?ver=docksync1`).
 
 mod context;
 mod event;
@@ -24,10 +25,7 @@ mod tests;
 mod tree;
 mod words;
 
-use std::{
-    io::{self, Cursor, Read},
-    ops::ControlFlow,
-};
+use std::io::{self, Cursor, Read};
 
 use docksync_proto::event::Interchange;
 use serde_json::{Map, Value};

@@ -24,6 +24,7 @@
 
 mod meter;
 mod node;
+mod taken;
 #[cfg(test)]
 mod tests;
 mod tokens;
@@ -34,6 +35,7 @@ use super::{DecodeError, assign::Fault, hold, message::Messages};
 use tokens::{Token, Tokens};
 
 pub(super) use node::Node;
+pub(super) use taken::Taken;
 
 /// Deepest nesting of elements.
 pub(super) const DEPTH_MAX: usize = 64;

@@ -1,0 +1,6 @@
+use super::super::{profile::DialectKind, samples};
+
+#[test]
+fn samples_read_as_recorded() {
+    samples::check("ubl-despatch", DialectKind::Ubl);
+}
