@@ -99,7 +99,7 @@ impl Draft<'_, '_, '_> {
         self.units(part, "");
         for (at, placed) in items(part).into_iter().enumerate() {
             let mut line = self.line(placed, at + 1);
-            line.qty_received = self.amount(placed.0, &["actualReceiptQuantity", "receivedQuantity"], &mut line);
+            line.qty_received = self.main_amount(placed.0, &["actualReceiptQuantity", "receivedQuantity"], &mut line);
             line.qty_ordered = self.amount(placed.0, &["plannedReceiptQuantity"], &mut line);
             line.qty = line.qty_received;
             self.conditions(placed.0, &mut line);
@@ -134,7 +134,7 @@ impl Draft<'_, '_, '_> {
         self.units(part, "");
         for (at, placed) in items(part).into_iter().enumerate() {
             let mut line = self.line(placed, at + 1);
-            let shipped = self.amount(placed.0, &["actualDespatchQuantity", "despatchedQuantity"], &mut line);
+            let shipped = self.main_amount(placed.0, &["actualDespatchQuantity", "despatchedQuantity"], &mut line);
             line.qty_ordered = self.amount(placed.0, &["plannedDespatchQuantity", "requestedQuantity"], &mut line);
             self.shipped(&mut line, shipped);
             line.location_from = std::mem::take(&mut line.location_to);
@@ -181,7 +181,7 @@ impl Draft<'_, '_, '_> {
         self.units(node, "");
         for (at, placed) in items(node).into_iter().enumerate() {
             let mut line = self.line(placed, at + 1);
-            let shipped = self.amount(placed.0, &["despatchedQuantity", "actualDespatchQuantity"], &mut line);
+            let shipped = self.main_amount(placed.0, &["despatchedQuantity", "actualDespatchQuantity"], &mut line);
             line.qty_ordered = self.amount(placed.0, &["requestedQuantity", "orderedQuantity"], &mut line);
             self.shipped(&mut line, shipped);
             if !is_in {
@@ -204,9 +204,9 @@ impl Draft<'_, '_, '_> {
         self.units(node, "");
         for (at, placed) in items(node).into_iter().enumerate() {
             let mut line = self.line(placed, at + 1);
-            line.qty_received = self.amount(placed.0, &["quantityReceived"], &mut line);
-            let accepted = self.amount(placed.0, &["quantityAccepted"], &mut line);
-            line.qty_received = line.qty_received.or(accepted);
+            // Accepted goods are those received where the advice names no others.
+            let names = ["quantityReceived", "quantityAccepted"];
+            line.qty_received = self.main_amount(placed.0, &names, &mut line);
             line.qty_shipped = self.amount(placed.0, &["quantityDespatched"], &mut line);
             line.qty_ordered = self.amount(placed.0, &["quantityOrdered"], &mut line);
             line.qty = line.qty_received;

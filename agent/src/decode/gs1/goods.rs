@@ -121,6 +121,10 @@ impl Draft<'_, '_, '_> {
             (std::mem::take(&mut line.item.vendor_item), std::mem::take(&mut line.item.buyer_item));
         item.sku = sku;
         line.item = item;
+        if line.item.sku.is_empty() {
+            let expected = "a gtin or an additionalTradeItemIdentification";
+            self.fault(trade::fault("MISSING_MANDATORY", &format!("{}/gtin", node.name), 0, "", expected));
+        }
     }
 
     /// Lot, serial numbers and dates.
@@ -147,6 +151,15 @@ impl Draft<'_, '_, '_> {
                 }
             }
         }
+    }
+
+    /// The quantity that the document is about; a line without it says nothing.
+    pub(super) fn main_amount(&mut self, node: &Node, names: &[&str], line: &mut Line) -> Option<Decimal> {
+        if names.iter().all(|name| node.child(name).is_none()) {
+            let path = format!("{}/{}", node.name, names.first().copied().unwrap_or_default());
+            self.fault(trade::fault("MISSING_MANDATORY", &path, 0, "", "a quantity"));
+        }
+        self.amount(node, names, line)
     }
 
     /// A quantity with its unit; the unit goes to the line where it has none yet, and must be the same where it has one.

@@ -202,7 +202,7 @@ fn entry_line(draft: &mut Draft<'_, '_, '_>, node: &Node, ordinal: usize) -> Lin
     let item = node.child("transactionalTradeItem").unwrap_or(node);
     draft.item(item, &mut line);
     draft.item_details(item, &mut line);
-    line.qty = draft.amount(node, &["tradeItemQuantity", "quantity"], &mut line);
+    line.qty = draft.main_amount(node, &["tradeItemQuantity", "quantity"], &mut line);
     line
 }
 

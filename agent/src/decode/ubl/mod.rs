@@ -150,10 +150,9 @@ impl Draft<'_, '_, '_> {
     /// What was not delivered is still owed where it is called outstanding or on backorder.
     fn delivered(&mut self, item: &Node, line: &mut Line) {
         let shipped = self.amount(item, "DeliveredQuantity", line);
-        if shipped.is_none() && self.message.is_good() {
-            let fault =
-                trade::fault("MISSING_MANDATORY", "DespatchLine/DeliveredQuantity", 0, "", "the quantity delivered");
-            self.fault(fault);
+        if item.child("DeliveredQuantity").is_none() {
+            let path = "DespatchLine/DeliveredQuantity";
+            self.fault(trade::fault("MISSING_MANDATORY", path, 0, "", "the quantity delivered"));
         }
         let owed = self.amount(item, "OutstandingQuantity", line);
         let backorder = self.amount(item, "BackorderQuantity", line);
@@ -197,6 +196,10 @@ impl Draft<'_, '_, '_> {
         for (at, item) in node.children("ReceiptLine").enumerate() {
             let mut line = self.line(item, at + 1);
             let received = self.amount(item, "ReceivedQuantity", &mut line);
+            if item.child("ReceivedQuantity").is_none() {
+                let path = "ReceiptLine/ReceivedQuantity";
+                self.fault(trade::fault("MISSING_MANDATORY", path, 0, "", "the quantity received"));
+            }
             let short = self.amount(item, "ShortQuantity", &mut line);
             (line.qty, line.qty_received) = (received, received);
             if let (Some(received), Some(short)) = (received, short) {

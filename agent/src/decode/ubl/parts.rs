@@ -198,6 +198,10 @@ impl Draft<'_, '_, '_> {
             Some(number(part)).filter(|value| !value.is_empty())
         });
         best.unwrap_or_default().clone_into(&mut line.item.sku);
+        if line.item.sku.is_empty() {
+            let expected = "an item number of the seller, the buyer or the standard";
+            self.fault(trade::fault("MISSING_MANDATORY", "Item/SellersItemIdentification/ID", 0, "", expected));
+        }
         if let Some(standard) = item.at("StandardItemIdentification/ID") {
             self.taken.mark(standard);
             // ISO 6523: 0160 is the GTIN; where no scheme is named, it is one if it looks like one.

@@ -56,7 +56,20 @@ enum Piece {
     Text(bool),
     Aside,
     Prolog,
-    Bad(&'static str, String, &'static str),
+    Bad(Bad),
+}
+
+/// What cannot be read on from.
+struct Bad {
+    code: &'static str,
+    found: String,
+    expected: &'static str,
+}
+
+impl Bad {
+    fn violation(found: String, expected: &'static str) -> Self {
+        Self { code: "SCHEMA_VIOLATION", found, expected }
+    }
 }
 
 impl<R: Read> Tokens<R> {
@@ -108,7 +121,7 @@ impl<R: Read> Tokens<R> {
                 }
                 Piece::Aside => {}
                 Piece::Prolog => self.has_prolog = true,
-                Piece::Bad(code, found, expected) => return Err(broken(line_no, code, found, expected)),
+                Piece::Bad(Bad { code, found, expected }) => return Err(broken(line_no, code, found, expected)),
             }
         }
     }
@@ -173,8 +186,8 @@ impl<R: Read> Tokens<R> {
 fn piece(names: &NamespaceResolver, event: Event<'_>, text: &mut String, space: &mut Rc<str>) -> Piece {
     let node = |start: &BytesStart<'_>, space: &mut Rc<str>| node(names, start, space);
     match event {
-        Event::Start(start) => node(&start, space).map_or_else(|bad| bad, |node| Piece::Token(Token::Open(node))),
-        Event::Empty(start) => node(&start, space).map_or_else(|bad| bad, |node| Piece::Token(Token::Empty(node))),
+        Event::Start(start) => node(&start, space).map_or_else(Piece::Bad, |node| Piece::Token(Token::Open(node))),
+        Event::Empty(start) => node(&start, space).map_or_else(Piece::Bad, |node| Piece::Token(Token::Empty(node))),
         Event::End(_) => Piece::Token(Token::Close),
         Event::Text(part) => {
             text.push_str(&part.xml10_content());
@@ -189,15 +202,14 @@ fn piece(names: &NamespaceResolver, event: Event<'_>, text: &mut String, space: 
                 text.push_str(&piece);
                 Piece::Text(false)
             }
-            None => Piece::Bad(
-                "SCHEMA_VIOLATION",
+            None => Piece::Bad(Bad::violation(
                 format!("the entity `&{};`", entity.chars().take(40).collect::<String>()),
                 "one of &amp; &lt; &gt; &apos; &quot; or a character reference",
-            ),
+            )),
         },
         Event::DocType(_) => {
             let expected = "an XML document without document type: entities and outside definitions are not read";
-            Piece::Bad("SCHEMA_VIOLATION", "a document type (<!DOCTYPE)".to_owned(), expected)
+            Piece::Bad(Bad::violation("a document type (<!DOCTYPE)".to_owned(), expected))
         }
         Event::Decl(_) => Piece::Prolog,
         Event::Comment(_) | Event::PI(_) => Piece::Aside,
@@ -214,24 +226,23 @@ fn character(entity: &BytesRef<'_>) -> Option<String> {
     }
 }
 
-fn node(names: &NamespaceResolver, start: &BytesStart<'_>, space: &mut Rc<str>) -> Result<Node, Piece> {
+fn node(names: &NamespaceResolver, start: &BytesStart<'_>, space: &mut Rc<str>) -> Result<Node, Bad> {
     let (resolved, local) = names.resolve_element(start.name());
     let mut node = Node { name: local.into_inner().to_owned(), ns: interned(&resolved, space), ..Node::default() };
     for attribute in start.attributes() {
-        let attribute = attribute.map_err(|error| {
-            Piece::Bad("SCHEMA_VIOLATION", format!("<{}>: {error}", node.name), "well-formed attributes")
-        })?;
+        let attribute =
+            attribute.map_err(|error| Bad::violation(format!("<{}>: {error}", node.name), "well-formed attributes"))?;
         let (resolved, local) = names.resolve_attribute(attribute.key);
         if is_about_document(&attribute, &resolved) {
             continue;
         }
         if node.attrs.len() == ATTRIBUTES_MAX {
             let found = format!("<{}> with more than {ATTRIBUTES_MAX} attributes", node.name);
-            return Err(Piece::Bad("SCHEMA_VIOLATION", found, "fewer attributes"));
+            return Err(Bad::violation(found, "fewer attributes"));
         }
-        let value = attribute.normalized_value(XmlVersion::Implicit1_0).map_err(|error| {
-            Piece::Bad("SCHEMA_VIOLATION", format!("<{}>: {error}", node.name), "text or the five entities of XML")
-        })?;
+        let value = attribute
+            .normalized_value(XmlVersion::Implicit1_0)
+            .map_err(|error| Bad::violation(format!("<{}>: {error}", node.name), "text or the five entities of XML"))?;
         node.attrs.push((local.into_inner().to_owned(), value.into_owned()));
     }
     Ok(node)
