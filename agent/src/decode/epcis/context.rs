@@ -85,6 +85,14 @@ impl Context {
     }
 }
 
+/// Whether a context declares names of its own.
+pub(super) fn declares(context: &Value) -> bool {
+    match context {
+        Value::Array(parts) => parts.iter().any(Value::is_object),
+        other => other.is_object(),
+    }
+}
+
 /// The key of a partner's field.
 pub(super) fn name(space: &str, field: &str) -> String {
     format!("{}#{field}", space.trim_end_matches(['#', '/', ':']))

@@ -5,8 +5,6 @@ use docksync_proto::{
     identity,
 };
 use rust_decimal::Decimal;
-use serde_json::{Map, Value};
-use sha2::{Digest as _, Sha256};
 
 use super::{
     super::{
@@ -16,9 +14,12 @@ use super::{
     },
     Found,
     context::Context,
-    ids::{self, Kind},
+    ids::Kind,
+    meaning::{codes, has_zone, locations, meaning, needs_quantity, offset_secs},
     memory::Memory,
+    naming::{fingerprint, is_named},
     raw::{self, Id, Quantity, Raw},
+    rest::flatten,
     words,
 };
 
@@ -91,7 +92,8 @@ impl Mapping<'_, '_, '_> {
     }
 
     fn fault(&mut self, fault: Fault) {
-        self.message.fault(self.message.line_no, fault, "");
+        let text = self.message.text.clone();
+        self.message.fault(self.message.line_no, fault, &text);
     }
 
     fn path(&self, field: &str) -> String {
@@ -215,6 +217,10 @@ impl Mapping<'_, '_, '_> {
         for quantity in std::mem::take(&mut raw.quantities) {
             let mut line = self.line(&quantity.class, &parent_id);
             line.qty = quantity.amount;
+            if line.qty.is_none() && self.message.is_good() && needs_quantity(self.event.event_type) {
+                let path = format!("{}{}/quantity", self.pointer, quantity.path);
+                self.fault(trade::fault("MISSING_MANDATORY", &path, 0, "", "a number"));
+            }
             line.uom = self.unit(&quantity, is_other);
             self.event.lines.push(line);
         }
@@ -225,7 +231,7 @@ impl Mapping<'_, '_, '_> {
         if quantity.uom.is_empty() {
             return "EA".to_owned();
         }
-        let path = format!("{}{}", self.pointer, quantity.uom_path);
+        let path = format!("{}{}/uom", self.pointer, quantity.path);
         match self.messages.unit(&path, 0, &quantity.uom) {
             Ok(unit) => unit,
             Err(_) if is_other => {
@@ -449,80 +455,7 @@ impl Mapping<'_, '_, '_> {
     }
 }
 
-/// Whether the event's id hangs on what it says alone, and not on the file that carries it.
-fn is_named(event: &Event) -> bool {
-    let mut elsewhere = event.clone();
-    elsewhere.source.file_sha256.push('-');
-    identity::event_id(&elsewhere) == identity::event_id(event)
-}
-
-/// Names an event without id by what, when, where and why (RFC 6920 form), the same in XML and in JSON and in every file.
-fn fingerprint(raw: &Raw, event: &Event) -> String {
-    let mut sha = Sha256::new();
-    let mut part = |text: &str| {
-        sha.update(text.as_bytes());
-        sha.update([0x1f]);
-    };
-    let label = |id: &Option<Id>| id.as_ref().map(|id| id.key.label()).unwrap_or_default();
-    part(&event.time.at.as_millisecond().to_string());
-    for text in [&raw.kind, &raw.action, &raw.step, &raw.disposition, &raw.zone] {
-        part(text);
-    }
-    for id in [&raw.read_point, &raw.location, &raw.parent] {
-        part(&label(id));
-    }
-    let mut goods: Vec<String> = raw.epcs.iter().map(|id| id.key.label()).collect();
-    goods.extend(raw.quantities.iter().map(|quantity| {
-        let amount = quantity.amount.map(|amount| amount.to_string()).unwrap_or_default();
-        format!("{}*{amount}*{}", quantity.class.key.label(), quantity.uom)
-    }));
-    goods.extend(raw.transactions.iter().map(|(kind, value)| format!("{kind}={value}")));
-    for key in ["inputEPCList", "outputEPCList", "inputQuantityList", "outputQuantityList", "transformationID"] {
-        goods.extend(raw.rest.get(key).into_iter().flat_map(|value| texts(key, value)));
-    }
-    goods.sort_unstable();
-    goods.iter().for_each(|text| part(text));
-    format!("ni:///sha-256;{}?ver=docksync1", identity::hex(&sha.finalize()))
-}
-
-/// Identifiers of a list that has no place among the goods.
-fn texts(key: &str, value: &Value) -> Vec<String> {
-    let parts = value.as_array().map(Vec::as_slice).unwrap_or_default();
-    let text = |part: &Value| Some(ids::key(part.as_str().or_else(|| part.get("epcClass")?.as_str())?).label());
-    parts.iter().filter_map(text).map(|label| format!("{key}={label}")).collect()
-}
-
-/// Type and action by business step; the step of a packing event is often left out.
-fn meaning(raw: &Raw, has_shipped: bool) -> (EventType, Action) {
-    use EventType as T;
-    let is_packing = raw.kind == "AggregationEvent" && raw.action != "OBSERVE";
-    let is_return = raw.disposition == "returned" || raw.transactions.iter().any(|(kind, _)| kind == "rma");
-    let event_type = match (raw.kind.as_str(), raw.step.as_str()) {
-        ("TransformationEvent" | "AssociationEvent", _) => T::EpcisOther,
-        (_, "picking") => T::PickConfirmed,
-        (_, "packing") => T::CartonPacked,
-        (_, "staging_outbound" | "loading") => T::ShipmentManifested,
-        (_, "shipping") => T::ShipmentConfirmed,
-        (_, "departing") if !has_shipped => T::ShipmentConfirmed,
-        (_, "receiving") if is_return => T::ReturnReceived,
-        (_, "receiving") => T::ReceiptConfirmed,
-        (_, "cycle_counting") => T::CycleCountCompleted,
-        (_, "stock_taking") if raw.action == "OBSERVE" || raw.kind == "QuantityEvent" => T::InventorySnapshot,
-        (_, "stock_taking" | "destroying" | "disposing") => T::InventoryAdjusted,
-        (_, "inspecting" | "holding") => T::InventoryStatusChanged,
-        (_, "storing" | "stocking") => T::InventoryTransferred,
-        (_, "void_shipping") => T::ShipmentVoided,
-        (_, "" | "unpacking") if is_packing => T::CartonPacked,
-        _ => T::EpcisOther,
-    };
-    let is_undone = match event_type {
-        T::CartonPacked => raw.action == "DELETE",
-        T::ShipmentConfirmed | T::ShipmentManifested => raw.kind == "TransactionEvent" && raw.action == "DELETE",
-        _ => false,
-    };
-    (event_type, if is_undone { Action::Void } else { Action::Add })
-}
-
+/// What lies in a container, as a line says it.
 fn content(line: &Line) -> Content {
     Content {
         line_no: line.line_no.clone(),
@@ -531,80 +464,5 @@ fn content(line: &Line) -> Content {
         uom: line.uom.clone(),
         lot: line.lot.clone(),
         serials: line.serials.clone(),
-    }
-}
-
-/// Spellings by which a feed may list a place.
-fn codes(id: &Id) -> Vec<String> {
-    let mut codes = vec![id.key.id.clone(), id.text.clone(), id.key.label()];
-    if !id.key.serial.is_empty() {
-        codes.insert(0, format!("{}.{}", id.key.id, id.key.serial));
-    }
-    codes
-}
-
-/// Where goods were and where they are: a place within the site by its extension, else by its number.
-fn locations(raw: &Raw) -> [String; 2] {
-    let name = |id: &Id| match id.key.kind {
-        Kind::Gln if !id.key.serial.is_empty() => id.key.serial.clone(),
-        Kind::Gln | Kind::Gtin | Kind::Sscc | Kind::Asset | Kind::Other => id.key.id.clone(),
-    };
-    let from = raw.read_point.as_ref().or(raw.location.as_ref());
-    let to = raw.location.as_ref().or(raw.read_point.as_ref());
-    [from, to].map(|id| id.map(name).unwrap_or_default())
-}
-
-/// Whether a time names its zone: `Z` or an offset behind the time of day.
-fn has_zone(text: &str) -> bool {
-    let Some((_, clock)) = text.split_once('T') else { return false };
-    clock.ends_with(['Z', 'z']) || clock.contains(['+', '-'])
-}
-
-fn offset_secs(text: &str) -> Option<i32> {
-    if text == "Z" {
-        return Some(0);
-    }
-    let sign = match text.chars().next()? {
-        '+' => 1,
-        '-' => -1,
-        _ => return None,
-    };
-    let (hours, minutes) = text.get(1..)?.split_once(':')?;
-    if hours.len() != 2 || minutes.len() != 2 {
-        return None;
-    }
-    let (hours, minutes): (i32, i32) = (hours.parse().ok()?, minutes.parse().ok()?);
-    (hours <= 14 && minutes < 60).then_some(sign * (hours * 3600 + minutes * 60))
-}
-
-/// Keeps a value that no field takes: a field of a field by its path, one of several objects by its number.
-fn flatten(event: &mut Event, key: &str, value: &Value, context: &Context) {
-    match value {
-        Value::Null => {}
-        Value::String(text) if key.contains("isposition") => {
-            trade::keep(event, key, words::short(&context.expanded(text)));
-        }
-        Value::String(text) => trade::keep(event, key, text.trim()),
-        Value::Bool(_) | Value::Number(_) => trade::keep(event, key, &value.to_string()),
-        Value::Object(fields) => flatten_fields(event, key, fields, context),
-        Value::Array(parts) if parts.len() < 2 || parts.iter().all(|part| !part.is_object() && !part.is_array()) => {
-            parts.iter().for_each(|part| flatten(event, key, part, context));
-        }
-        Value::Array(parts) => {
-            let parts = parts.iter().enumerate();
-            parts.for_each(|(at, part)| flatten(event, &format!("{key}[{at}]"), part, context));
-        }
-    }
-}
-
-fn flatten_fields(event: &mut Event, key: &str, fields: &Map<String, Value>, context: &Context) {
-    // The field of a field shows its own name space only where that is another one.
-    let space = key.rsplit_once('#').map(|(space, _)| space.trim_start_matches("epcis:"));
-    for (name, value) in fields {
-        let name = match name.split_once('#') {
-            Some((own, field)) if space.is_some_and(|space| space.ends_with(own)) => field,
-            _ => name,
-        };
-        flatten(event, &format!("{key}/{name}"), value, context);
     }
 }

@@ -14,15 +14,15 @@ use serde_json::{Deserializer, Map, Value, error::Category};
 use super::{
     super::{documents::Place, hold, xml::Stop},
     EVENT_BYTES_MAX, EVENT_NODES_MAX, Found, PENDING_BYTES_MAX,
-    context::Context,
+    context::{self, Context},
 };
 
-/// Reads the document; `visit` gets each event.
+/// Reads the document; `visit` gets each event. True where prefixes were declared too late for the first of them.
 pub(super) fn walk<R: Read>(
     text: R,
     offset: u64,
     visit: &mut dyn FnMut(&Document, Found) -> ControlFlow<()>,
-) -> Result<(), Stop> {
+) -> Result<bool, Stop> {
     let meter = Rc::new(Meter::default());
     meter.line.set(1);
     let input = Metered { input: BufReader::with_capacity(64 * 1024, text), meter: Rc::clone(&meter) };
@@ -35,6 +35,7 @@ pub(super) fn walk<R: Read>(
         pending_bytes: 0,
         head_bytes: 0,
         is_broken_off: false,
+        is_late: false,
         is_body_bare: false,
         visit,
     };
@@ -55,7 +56,7 @@ pub(super) fn walk<R: Read>(
                 );
                 return Err(Stop::Broken { line_no: 1, fault });
             }
-            Ok(())
+            Ok(walk.is_late)
         }
     }
 }
@@ -110,6 +111,8 @@ struct Walk<'v> {
     /// Bytes of the document beside its events.
     head_bytes: u64,
     is_broken_off: bool,
+    /// Set where events were handed over before prefixes were declared.
+    is_late: bool,
     /// Set for a document until its list is seen.
     is_body_bare: bool,
     visit: &'v mut dyn FnMut(&Document, Found) -> ControlFlow<()>,
@@ -154,6 +157,7 @@ impl Walk<'_> {
     /// A field of the document itself.
     fn field(&mut self, key: String, value: Value) {
         if key == "@context" {
+            self.is_late |= self.document.has_context && context::declares(&value);
             self.document.context.add(&value);
             self.flush();
         }

@@ -9,7 +9,7 @@ use docksync_proto::event::{Container, Event, Line};
 use uuid::Uuid;
 
 /// Most lines of packed containers that are remembered.
-pub(super) const CONTENT_LINES_MAX: usize = 50_000;
+pub(super) const CONTENT_LINES_MAX: usize = 20_000;
 /// Most identifiers that are remembered as shipped.
 pub(super) const SHIPPED_MAX: usize = 200_000;
 /// Most corrections that are remembered.

@@ -18,8 +18,11 @@ mod context;
 mod event;
 mod ids;
 mod json;
+mod meaning;
 mod memory;
+mod naming;
 mod raw;
+mod rest;
 #[cfg(test)]
 mod tests;
 mod tree;
@@ -46,7 +49,7 @@ pub(super) const EVENT_BYTES_MAX: u64 = 4 * 1024 * 1024;
 /// Most values of one event.
 pub(super) const EVENT_NODES_MAX: usize = xml::RECORD_NODES_MAX;
 /// Most bytes of events that wait for the document's `@context`.
-pub(super) const PENDING_BYTES_MAX: u64 = 8 * 1024 * 1024;
+pub(super) const PENDING_BYTES_MAX: u64 = 2 * 1024 * 1024;
 
 /// An event of the source, in the shape of EPCIS 2.0 JSON.
 #[derive(Debug)]
@@ -77,17 +80,26 @@ pub(super) fn pass<R: Read>(
         // An empty file is no document and no fault.
         None => Ok(()),
         Some(b'<') => read_xml(Xml::new(text, offset), &mut messages, &mut memory),
-        Some(_) => json::walk(text, offset, &mut |document, found| {
-            let mut message = event::message(&mut messages, &document.context, found, &mut memory);
-            let version = document.fields.get("schemaVersion").and_then(Value::as_str).unwrap_or_default();
-            message.events.iter_mut().for_each(|event| version.clone_into(&mut event.interchange.version));
-            messages.hand(message)
-        }),
+        Some(_) => read_json(text, offset, &mut messages, &mut memory),
     };
     if let Err(stop) = read {
         stop.settle(&mut messages)?;
     }
     Ok(messages.end)
+}
+
+fn read_json<R: Read>(text: R, offset: u64, messages: &mut Messages<'_, '_>, memory: &mut Memory) -> Result<(), Stop> {
+    let is_late = json::walk(text, offset, &mut |document, found| {
+        let mut message = event::message(messages, &document.context, found, memory);
+        let version = document.fields.get("schemaVersion").and_then(Value::as_str).unwrap_or_default();
+        message.events.iter_mut().for_each(|event| version.clone_into(&mut event.interchange.version));
+        messages.hand(message)
+    })?;
+    if is_late {
+        let words = "the @context stands behind more events than wait for it: their partner fields keep their prefixes";
+        messages.warn(words.to_owned());
+    }
+    Ok(())
 }
 
 /// The first bytes, as far as the first that is no white space.

@@ -34,8 +34,8 @@ pub(super) struct Quantity {
     pub(super) class: Id,
     pub(super) amount: Option<Decimal>,
     pub(super) uom: String,
-    /// Pointer to its `uom`.
-    pub(super) uom_path: String,
+    /// Pointer to it within the event.
+    pub(super) path: String,
 }
 
 /// What the source says of an event that was declared to be wrong.
@@ -168,7 +168,8 @@ struct Taker<'m> {
 impl Taker<'_> {
     fn fault(&mut self, code: &'static str, path: &str, found: &str, expected: &str) {
         let fault = trade::fault(code, &format!("{}{path}", self.pointer), 0, found, expected);
-        self.message.fault(self.message.line_no, fault, "");
+        let text = self.message.text.clone();
+        self.message.fault(self.message.line_no, fault, &text);
     }
 
     fn missing(&mut self, key: &str, expected: &str) {
@@ -282,7 +283,7 @@ impl Taker<'_> {
                 self.missing(&format!("{key}/{at}/epcClass"), "an item class");
             }
             let amount = self.amount(messages, &format!("{path}/quantity"), object.remove("quantity"));
-            quantities.push(Quantity { class: Id::new(&class), amount, uom, uom_path: format!("{path}/uom") });
+            quantities.push(Quantity { class: Id::new(&class), amount, uom, path });
         }
         quantities
     }

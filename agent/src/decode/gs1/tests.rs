@@ -341,7 +341,7 @@ fn the_declared_encoding_is_honoured() {
 #[test]
 fn a_document_cut_anywhere_gives_nothing() {
     let text = DESPATCH.trim_end();
-    for cut in (1..text.len()).step_by(5).chain([text.len() - 1]) {
+    for cut in 1..text.len() {
         let found = samples::read(&samples::decoder(DialectKind::Gs1Xml), &text.as_bytes()[..cut]);
 
         assert!(found.events.is_empty(), "{cut}");
@@ -350,7 +350,7 @@ fn a_document_cut_anywhere_gives_nothing() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig::with_cases(256))]
 
     #[test]
     fn the_size_of_the_pieces_does_not_matter(step in 1_usize..40) {

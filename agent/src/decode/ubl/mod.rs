@@ -77,7 +77,8 @@ fn too_large(head: &Node) -> Message {
     let mut message = Message::default();
     (message.lines, message.line_no, message.text) = (head.lines(), head.line_no, format!("<{}>", head.name));
     let expected = format!("at most {RECORD_NODES_MAX} elements in a document");
-    message.fault(head.line_no, hold::whole("DOCUMENT_TOO_LARGE", &head.name, "more", expected), "");
+    let text = message.text.clone();
+    message.fault(head.line_no, hold::whole("DOCUMENT_TOO_LARGE", &head.name, "more", expected), &text);
     message
 }
 

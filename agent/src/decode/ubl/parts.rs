@@ -29,7 +29,8 @@ const SKU: &[(&str, &str)] = &[
 
 impl Draft<'_, '_, '_> {
     pub(super) fn fault(&mut self, fault: Fault) {
-        self.message.fault(self.message.line_no, fault, "");
+        let text = self.message.text.clone();
+        self.message.fault(self.message.line_no, fault, &text);
     }
 
     pub(super) fn refer(&mut self, kind: RefKind, node: &Node, path: &str) {

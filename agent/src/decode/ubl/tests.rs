@@ -158,7 +158,7 @@ fn documents_in_an_envelope_are_read_and_others_refused() {
 #[test]
 fn a_document_cut_anywhere_gives_nothing() {
     for text in [DESPATCH.trim_end(), RECEIPT.trim_end()] {
-        for cut in (1..text.len()).step_by(5).chain([text.len() - 1]) {
+        for cut in 1..text.len() {
             let found = samples::read(&samples::decoder(DialectKind::Ubl), &text.as_bytes()[..cut]);
 
             assert!(found.events.is_empty(), "{cut}");
@@ -168,7 +168,7 @@ fn a_document_cut_anywhere_gives_nothing() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig::with_cases(256))]
 
     #[test]
     fn the_size_of_the_pieces_does_not_matter(step in 1_usize..40) {
