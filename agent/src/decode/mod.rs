@@ -50,7 +50,7 @@ use std::{
 };
 
 use docksync_proto::{
-    event::{Event, EventTime, EventType},
+    event::{Event, EventTime, EventType, RefKind},
     identity,
     site::SiteId,
 };
@@ -255,7 +255,7 @@ impl Decoder {
         let is_trusted = survey.held == 0;
         self.pass(input, file, survey.charset, is_trusted, &mut |record, outcome| match outcome {
             Outcome::Event(event, _) => {
-                if numberer.is_needed() {
+                if numberer.is_needed() && !self.is_named_once(event) {
                     event.ordinal = numberer.next(identity::event_id(event));
                 }
                 visit(record, Record::Event(event))
@@ -263,6 +263,12 @@ impl Decoder {
             Outcome::Held(lines) => visit(record, Record::Held(lines)),
         })?;
         Ok(())
+    }
+
+    /// Whether the source's own id names the event: a second one in the file is the same fact again, or its withdrawal.
+    fn is_named_once(&self, event: &Event) -> bool {
+        matches!(&self.profile.parse, Parse::Dialect(parse) if parse.dialect == DialectKind::Epcis)
+            && !event.reference(RefKind::SourceEvent).is_empty()
     }
 
     /// The character set, and what is doubtful about it. Documents in XML name theirs.

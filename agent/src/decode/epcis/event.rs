@@ -12,7 +12,7 @@ use super::{
         message::{Message, Messages, doubt},
         trade,
     },
-    Found,
+    Found, SNAPSHOT_LINES_MAX,
     context::Context,
     ids::Kind,
     meaning::{codes, has_zone, locations, meaning, needs_quantity, offset_secs},
@@ -50,9 +50,22 @@ pub(super) fn message(
     mapping.map(raw, context, memory);
     let event = mapping.event;
     if message.is_good() {
-        message.events.push(event);
+        message.events = split(event);
     }
     message
+}
+
+/// A large stock statement as several events, each named by the statement and its lines.
+fn split(mut event: Event) -> Vec<Event> {
+    if event.event_type != EventType::InventorySnapshot || event.lines.len() <= SNAPSHOT_LINES_MAX {
+        return vec![event];
+    }
+    for reference in event.references.iter_mut().filter(|reference| reference.kind == RefKind::SourceEvent) {
+        reference.kind = RefKind::Report;
+    }
+    event.split = true;
+    let lines = std::mem::take(&mut event.lines);
+    lines.chunks(SNAPSHOT_LINES_MAX).map(|lines| Event { lines: lines.to_vec(), ..event.clone() }).collect()
 }
 
 struct Mapping<'m, 'v, 'p> {

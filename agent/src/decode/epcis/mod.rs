@@ -51,6 +51,9 @@ pub(super) const EVENT_NODES_MAX: usize = xml::RECORD_NODES_MAX;
 /// Most bytes of events that wait for the document's `@context`.
 pub(super) const PENDING_BYTES_MAX: u64 = 2 * 1024 * 1024;
 
+/// Most lines of one snapshot.
+pub(super) const SNAPSHOT_LINES_MAX: usize = 500;
+
 /// An event of the source, in the shape of EPCIS 2.0 JSON.
 #[derive(Debug)]
 struct Found {

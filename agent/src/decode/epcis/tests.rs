@@ -237,6 +237,32 @@ fn a_declared_error_withdraws_and_its_correction_names_it() {
 }
 
 #[test]
+fn an_event_under_the_same_id_is_the_same_fact() {
+    let id = "\"eventID\":\"urn:uuid:1\"";
+    let error = "\"errorDeclaration\":{\"reason\":\"did_not_occur\"}";
+    let event = observed("receiving", &format!("{GOODS},{ORDER},{id}"));
+    let found =
+        read(&document(&[event.clone(), event, observed("receiving", &format!("{GOODS},{ORDER},{id},{error}"))]));
+
+    assert_eq!(found.events.iter().map(|event| event.ordinal).collect::<Vec<_>>(), [0, 0, 0]);
+    let ids: std::collections::BTreeSet<_> = found.events.iter().map(identity::event_id).collect();
+    assert_eq!(ids.len(), 1);
+    assert_eq!(found.events[2].action, Action::Void);
+}
+
+#[test]
+fn a_large_stock_statement_is_split() {
+    let class = |at: usize| format!("{{\"epcClass\":\"urn:epc:class:lgtin:9521141.067890.L{at}\",\"quantity\":{at}}}");
+    let list = (0..1001).map(class).collect::<Vec<_>>().join(",");
+    let found = read(&observed("stock_taking", &format!("\"quantityList\":[{list}],\"eventID\":\"urn:uuid:9\"")));
+
+    assert_eq!(found.events.iter().map(|event| event.lines.len()).collect::<Vec<_>>(), [500, 500, 1]);
+    assert!(found.events.iter().all(|event| event.split && event.reference(RefKind::Report) == "urn:uuid:9"));
+    let ids: std::collections::BTreeSet<_> = found.events.iter().map(identity::event_id).collect();
+    assert_eq!(ids.len(), 3);
+}
+
+#[test]
 fn every_wrapping_of_events_is_read() {
     let event = observed("picking", &format!("{GOODS},{ORDER}"));
     let query = format!(
