@@ -15,6 +15,8 @@
 mod assign;
 mod charset;
 mod csv;
+mod declared;
+mod despatch;
 mod documents;
 mod edifact;
 mod epcis;
@@ -32,12 +34,15 @@ pub mod profile;
 mod reasons;
 mod repeats;
 mod rows;
+#[cfg(test)]
+mod samples;
 pub mod target;
 #[cfg(test)]
 mod tests;
 mod trade;
 mod ubl;
 mod x12;
+mod xml;
 
 use std::{
     collections::{BTreeMap, HashSet},
@@ -47,7 +52,7 @@ use std::{
 };
 
 use docksync_proto::{
-    event::{Action, Event, EventTime, EventType},
+    event::{Action, Event, EventTime, EventType, RefKind},
     identity,
     site::SiteId,
 };
@@ -57,6 +62,7 @@ use uuid::Uuid;
 use crate::queue::capture::HeldLine;
 use assign::Tools;
 use charset::Utf8Reader;
+use declared::Declared;
 use documents::Outcome;
 use message::Messages;
 use moment::Clockwork;
@@ -239,7 +245,7 @@ impl Decoder {
         file: &FileFacts,
         keep: &mut dyn Keep,
     ) -> Result<Survey, DecodeError> {
-        let charset = self.charset(input)?;
+        let (charset, charset_doubt) = self.charset(input)?;
         let mut finder = Finder::new(file.size);
         let (mut taken, mut held, mut bad, mut counts) = (0, 0, Vec::new(), BTreeMap::new());
         let mut is_within = true;
@@ -269,7 +275,8 @@ impl Decoder {
         if refusals.is_empty() && self.profile.refuses_file {
             refusals.clone_from(&bad);
         }
-        let (header, lines, records, warnings) = (end.header, end.lines, end.records, end.warnings);
+        let (header, lines, records, mut warnings) = (end.header, end.lines, end.records, end.warnings);
+        warnings.extend(charset_doubt);
         Ok(Survey {
             charset,
             header,
@@ -301,10 +308,12 @@ impl Decoder {
         let is_trusted = survey.held == 0;
         self.pass(input, file, survey.charset, is_trusted, &mut |record, outcome| match outcome {
             Outcome::Event(event, _) => {
-                self.declare(event);
-                if numberer.is_needed() {
+                // A withdrawal or a replacement names the fact that it is about: it is no second one.
+                let is_new = event.action == Action::Add;
+                if is_new && numberer.is_needed() && !self.is_named_once(event) {
                     event.ordinal = numberer.next(identity::event_id(event));
                 }
+                self.declare(event);
                 visit(record, Record::Event(event))
             }
             Outcome::Held(lines) => visit(record, Record::Held(lines)),
@@ -320,14 +329,41 @@ impl Decoder {
         }
     }
 
-    fn charset<R: Read + Seek>(&self, input: &mut R) -> Result<Charset, DecodeError> {
-        match self.profile.encoding {
-            Some(charset) => Ok(charset),
-            None => {
-                input.rewind().map_err(DecodeError::Read)?;
-                Charset::detect(input).map_err(DecodeError::Read)
-            }
+    /// Whether the source's own id names the event: a second one in the file is the same fact again, or its withdrawal.
+    fn is_named_once(&self, event: &Event) -> bool {
+        matches!(&self.profile.parse, Parse::Dialect(parse) if parse.dialect == DialectKind::Epcis)
+            && !event.reference(RefKind::SourceEvent).is_empty()
+    }
+
+    /// The character set, and what is doubtful about it. Documents in XML name theirs.
+    fn charset<R: Read + Seek>(&self, input: &mut R) -> Result<(Charset, Option<String>), DecodeError> {
+        if let Some(charset) = self.profile.encoding {
+            return Ok((charset, None));
         }
+        input.rewind().map_err(DecodeError::Read)?;
+        let mut head = Vec::with_capacity(declared::HEAD_BYTES);
+        if let Parse::Dialect(parse) = &self.profile.parse
+            && !matches!(parse.dialect, DialectKind::X12 | DialectKind::Edifact)
+        {
+            let limit = declared::HEAD_BYTES as u64;
+            input.by_ref().take(limit).read_to_end(&mut head).map_err(DecodeError::Read)?;
+            input.rewind().map_err(DecodeError::Read)?;
+        }
+        let declared = declared::sniff(&head);
+        if let Declared::Known(charset) = declared {
+            return Ok((charset, None));
+        }
+        let found = Charset::detect(input).map_err(DecodeError::Read)?;
+        let doubt = match declared {
+            Declared::Unknown(name) => {
+                Some(format!("the declared encoding {name} is not known; read as {}", found.name()))
+            }
+            _ if found == Charset::Windows1252 && head.starts_with(b"<") => {
+                Some("the file is no UTF-8, though XML without another declaration is; read as Windows-1252".to_owned())
+            }
+            _ => None,
+        };
+        Ok((found, doubt))
     }
 
     fn pass<R: Read + Seek>(

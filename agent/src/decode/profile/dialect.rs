@@ -143,7 +143,8 @@ impl DialectKind {
                 ("sku", OptionKind::List),
             ],
             Self::Idoc => &[("direction", OptionKind::Word(&["in", "out"]))],
-            Self::Epcis | Self::Gs1Xml | Self::Ubl => &[],
+            Self::Gs1Xml | Self::Ubl => &[("direction", OptionKind::Word(&["in", "out"])), ("sku", OptionKind::List)],
+            Self::Epcis => &[],
         }
     }
 }

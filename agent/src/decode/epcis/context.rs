@@ -1,0 +1,123 @@
+//! Prefixes of JSON-LD keys, as far as events need them: a key of a partner becomes `<name space>#<field>`, the same as in XML.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value};
+
+/// Name spaces by prefix, and whole terms.
+#[derive(Debug, Clone)]
+pub(super) struct Context {
+    names: BTreeMap<String, String>,
+}
+
+impl Default for Context {
+    /// What `epcis-context.jsonld` declares and everybody uses.
+    fn default() -> Self {
+        let known = [
+            ("cbv", "https://ref.gs1.org/cbv/"),
+            ("cbvmda", "urn:epcglobal:cbv:mda:"),
+            ("epcis", "https://ref.gs1.org/epcis/"),
+            ("gs1", "https://ref.gs1.org/voc/"),
+        ];
+        Self { names: known.map(|(prefix, name)| (prefix.to_owned(), name.to_owned())).into() }
+    }
+}
+
+/// Most prefixes that are kept.
+const NAMES_MAX: usize = 1000;
+
+impl Context {
+    /// Adds what an `@context` declares; the addresses of outside contexts are not followed.
+    pub(super) fn add(&mut self, context: &Value) {
+        match context {
+            Value::Array(parts) => parts.iter().for_each(|part| self.add_names(part)),
+            other => self.add_names(other),
+        }
+    }
+
+    fn add_names(&mut self, part: &Value) {
+        let Value::Object(names) = part else { return };
+        for (prefix, meaning) in names {
+            let name = meaning.as_str().or_else(|| meaning.get("@id")?.as_str());
+            if let Some(name) = name
+                && self.names.len() < NAMES_MAX
+            {
+                self.names.insert(prefix.clone(), name.to_owned());
+            }
+        }
+    }
+
+    /// A value of the kind `prefix:word`, written out where the prefix is known.
+    pub(super) fn expanded(&self, text: &str) -> String {
+        match text.split_once(':') {
+            Some((prefix, word)) if !word.starts_with("//") => match self.names.get(prefix) {
+                Some(name) => format!("{name}{word}"),
+                None => text.to_owned(),
+            },
+            _ => text.to_owned(),
+        }
+    }
+
+    /// The object with every partner's key in the form `<name space>#<field>`.
+    pub(super) fn qualified(&self, object: Map<String, Value>) -> Map<String, Value> {
+        let pairs = object.into_iter().filter(|(key, _)| key != "@context");
+        pairs.map(|(key, value)| (self.key(&key), self.value(value))).collect()
+    }
+
+    fn value(&self, value: Value) -> Value {
+        match value {
+            Value::Object(object) => Value::Object(self.qualified(object)),
+            Value::Array(parts) => parts.into_iter().map(|part| self.value(part)).collect(),
+            plain => plain,
+        }
+    }
+
+    fn key(&self, key: &str) -> String {
+        let whole = match self.names.get(key) {
+            Some(term) if key != "type" && key != "id" => term.clone(),
+            _ if !key.contains(':') => return key.to_owned(),
+            _ => self.expanded(key),
+        };
+        match whole.rfind(['#', '/', ':']) {
+            Some(at) => name(whole.get(..at).unwrap_or_default(), whole.get(at + 1..).unwrap_or_default()),
+            None => whole,
+        }
+    }
+}
+
+/// Whether a context declares names of its own.
+pub(super) fn declares(context: &Value) -> bool {
+    match context {
+        Value::Array(parts) => parts.iter().any(Value::is_object),
+        other => other.is_object(),
+    }
+}
+
+/// The key of a partner's field.
+pub(super) fn name(space: &str, field: &str) -> String {
+    format!("{}#{field}", space.trim_end_matches(['#', '/', ':']))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn keys(context: &str, key: &str) -> String {
+        let mut all = Context::default();
+        all.add(&serde_json::from_str(context).unwrap());
+        all.key(key)
+    }
+
+    #[test]
+    fn keys_of_partners_get_their_name_space() {
+        let context =
+            r#"["https://x/c.jsonld", {"ex": "http://ns.example.com/epcis/", "own": {"@id": "http://a.b/c#own"}}]"#;
+
+        assert_eq!(keys(context, "ex:myField"), "http://ns.example.com/epcis#myField");
+        assert_eq!(keys(context, "http://ns.example.com/epcis/myField"), "http://ns.example.com/epcis#myField");
+        assert_eq!(keys(context, "own"), "http://a.b/c#own");
+        assert_eq!(keys(context, "cbvmda:lotNumber"), "urn:epcglobal:cbv:mda#lotNumber");
+        assert_eq!(keys(context, "else:field"), "else#field");
+        assert_eq!(keys(context, "bizStep"), "bizStep");
+    }
+}
