@@ -30,6 +30,8 @@ pub mod profile;
 mod reasons;
 mod repeats;
 mod rows;
+#[cfg(test)]
+mod samples;
 pub mod target;
 #[cfg(test)]
 mod tests;
