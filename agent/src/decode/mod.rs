@@ -11,6 +11,7 @@
 //!
 //! It opens no file, moves nothing and reads no clock. EDI, XML and fixed-width dialects stand beside `csv` and `ndjson`.
 
+mod answer;
 mod assign;
 mod charset;
 mod csv;
@@ -63,6 +64,7 @@ use moment::Clockwork;
 use profile::{DialectKind, Parse, Profile};
 use repeats::{Finder, Numberer};
 
+pub use answer::Answer;
 pub use charset::Charset;
 pub use documents::DOCUMENT_ROWS_MAX;
 pub use hold::owner_of;
@@ -129,6 +131,8 @@ pub struct Survey {
     pub warnings: Vec<String>,
     /// Good events by type.
     pub counts: BTreeMap<EventType, u64>,
+    /// What the partner is to be told, where the feed asks for it.
+    pub answers: Vec<Answer>,
     repeats: HashSet<Uuid>,
 }
 
@@ -156,6 +160,7 @@ struct PassEnd {
     records: u64,
     refusals: Vec<HeldLine>,
     warnings: Vec<String>,
+    answers: Vec<Answer>,
 }
 
 /// Where a pass hands its records to.
@@ -195,12 +200,14 @@ impl Decoder {
         let mut finder = Finder::new(file.size);
         let (mut taken, mut held, mut bad, mut counts) = (0, 0, Vec::new(), BTreeMap::new());
         let mut is_within = true;
+        let is_standard = matches!(self.profile.parse, Parse::Dialect(_));
         let end = self.pass(input, file, charset, false, &mut |_, outcome| {
             match outcome {
                 Outcome::Event(event, rows) => {
                     taken += rows;
                     *counts.entry(event.event_type).or_insert(0) += 1;
-                    is_within &= finder.note(identity::event_id(event));
+                    // Equal facts are numbered within one document: rows of a file are one, documents of a standard are not.
+                    is_within &= is_standard || finder.note(identity::event_id(event));
                 }
                 Outcome::Held(lines) => {
                     held += lines.len() as u64;
@@ -218,7 +225,8 @@ impl Decoder {
         if refusals.is_empty() && self.profile.refuses_file {
             refusals.clone_from(&bad);
         }
-        let (header, lines, records, warnings) = (end.header, end.lines, end.records, end.warnings);
+        let (header, lines, records, warnings, answers) =
+            (end.header, end.lines, end.records, end.warnings, end.answers);
         Ok(Survey {
             charset,
             header,
@@ -230,6 +238,7 @@ impl Decoder {
             refusals,
             warnings,
             counts,
+            answers,
             repeats: finder.finish(),
         })
     }
@@ -289,13 +298,20 @@ impl Decoder {
             is_trusted,
             offset: if charset == Charset::Utf8 && mark == [0xef, 0xbb, 0xbf] { 3 } else { 0 },
         };
-        let text = Utf8Reader::new(input, charset);
+        let text = Utf8Reader::new(&mut *input, charset);
         match &self.profile.parse {
             Parse::Csv(parse) => csv::pass(&self.profile, parse, text, charset, setup, visit),
             Parse::Ndjson(parse) => ndjson::pass(&self.profile, parse, text, charset, setup, visit),
             Parse::Dialect(parse) => {
                 let read = match parse.dialect {
-                    DialectKind::X12 => x12::pass,
+                    DialectKind::X12 => {
+                        // A trailer judges what stands before it: the envelope is read first.
+                        let outline = x12::outline(text, parse)?;
+                        input.rewind().map_err(DecodeError::Read)?;
+                        let text = Utf8Reader::new(input, charset);
+                        let offset = setup.offset;
+                        return x12::pass(text, outline, offset, Messages::new(parse, setup, visit));
+                    }
                     DialectKind::Edifact => edifact::pass,
                     DialectKind::Epcis => epcis::pass,
                     DialectKind::Idoc => idoc::pass,
