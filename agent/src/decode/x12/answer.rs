@@ -51,6 +51,11 @@ impl SetNote {
     /// Refuses the set for a reason of element 718.
     pub(super) fn refuse(&mut self, code: &'static str) {
         self.is_taken = false;
+        self.remark_set(code);
+    }
+
+    /// Notes a reason of element 718 that does not refuse the set.
+    pub(super) fn remark_set(&mut self, code: &'static str) {
         if self.codes.len() < CODES_MAX && !self.codes.contains(&code) {
             self.codes.push(code);
         }
@@ -62,7 +67,11 @@ impl SetNote {
         let (segment, element) = match fault.column {
             0 if fault.code == "MISSING_MANDATORY" => ("3", None),
             0 => ("8", None),
-            column => ("8", Some((column, element_code(fault), fault.found.chars().take(VALUE_CHARS_MAX).collect()))),
+            column => {
+                let is_missing = fault.code == "MISSING_MANDATORY";
+                let value = if is_missing { "" } else { fault.found.as_str() };
+                ("8", Some((column, element_code(fault), value.chars().take(VALUE_CHARS_MAX).collect())))
+            }
         };
         self.add(fault.line_no, segment, element, segments, first);
     }
@@ -97,7 +106,7 @@ impl SetNote {
     }
 
     const fn verdict(&self) -> &'static str {
-        match (self.is_taken, self.segments.is_empty()) {
+        match (self.is_taken, self.segments.is_empty() && self.codes.is_empty()) {
             (true, true) => "A",
             (true, false) => "E",
             (false, _) => "R",

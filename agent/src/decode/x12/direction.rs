@@ -19,9 +19,7 @@ impl Sheet<'_, '_, '_, '_> {
             _ => {}
         }
         let own = &self.messages.parse.sites;
-        let is_ours = |qualifier: &&str| {
-            sites.iter().any(|site| site.qualifier == **qualifier && own.contains_key(&site.code.to_uppercase()))
-        };
-        if to.iter().any(|qualifier| is_ours(&qualifier)) { Direction::In } else { Direction::Out }
+        let is_ours = |site: &Site| own.contains_key(&site.code.to_uppercase());
+        if sites.iter().any(|site| to.contains(&site.qualifier.as_str()) && is_ours(site)) { Direction::In } else { Direction::Out }
     }
 }

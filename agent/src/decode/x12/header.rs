@@ -67,7 +67,7 @@ impl Header {
             let (qualifier, code, text) = (qualifier.to_owned(), code.to_owned(), segment.text().to_owned());
             self.sites.push(Site { qualifier, code, line_no: segment.line_no, text });
         }
-        let role = codes::role(qualifier).filter(|role| self.event.party(*role).is_none_or(|known| is_bare(known)));
+        let role = codes::role(qualifier).filter(|role| self.event.party(*role).is_none_or(is_bare));
         let Some(role) = role else {
             let key = format!("x12:N1*{qualifier}");
             keep(&mut self.event, &key, &segment.rest(2));

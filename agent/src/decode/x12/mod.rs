@@ -53,6 +53,7 @@ use super::{
     profile::DialectParse,
     trade::fault,
 };
+use crate::queue::capture::HeldLine;
 use answer::{Book, SetNote};
 use outline::{Outline, Verdict};
 use reader::{Found, Outside, Segments};
@@ -216,6 +217,7 @@ impl<R: Read> File<'_, '_, R> {
         self.envelope = Some(Envelope {
             interchange,
             group_kind: String::new(),
+            is_bare: false,
             sent_at: sent_at(isa.get(9), isa.get(10)),
             has_short_days: false,
             delimiters,
@@ -244,19 +246,16 @@ impl<R: Read> File<'_, '_, R> {
     }
 
     fn is_bare(&self) -> bool {
-        self.envelope.as_ref().is_some_and(|envelope| envelope.interchange.control.is_empty())
+        self.envelope.as_ref().is_some_and(|envelope| envelope.is_bare)
     }
 
     /// Reads one set, up to its trailer.
     fn set(&mut self, st: &Segment) -> io::Result<ControlFlow<()>> {
-        let bare = self.is_bare();
         let Some(envelope) = self.envelope.clone() else { return Ok(ControlFlow::Continue(())) };
-        let own = self.outline.verdicts.remove(&st.line_no);
-        let refused = own
-            .or_else(|| self.group.clone())
-            .or_else(|| self.interchange.clone())
-            .map(|verdict| (verdict.line, verdict.answer))
-            .or_else(|| misfit(st, &envelope, bare, self.messages.parse.is_set("lenient_counts")));
+        let own = self.outline.verdicts.remove(&st.line_no).map(|verdict| (verdict.line, verdict.answer));
+        let whole = self.group.as_ref().or(self.interchange.as_ref());
+        let refused =
+            own.or_else(|| whole.map(|verdict| (verdict.line.clone(), "5"))).or_else(|| groupless(st, &envelope));
         let place = Place { line_no: st.line_no, offset: st.offset };
         let (kind, control) = (st.get(1).to_owned(), st.get(2).to_owned());
         let (message, notes) = (Message::default(), Vec::new());
@@ -264,10 +263,14 @@ impl<R: Read> File<'_, '_, R> {
             Sheet { messages: &mut self.messages, envelope: &envelope, kind, control, place, message, notes };
         let mut body = Body::new(st);
         let mut note = SetNote::new(st);
+        if let Some(warning) = misfit(st, &envelope) {
+            body.doubts.push(warning);
+            note.remark_set("6");
+        }
         if let Some((line, answer)) = refused {
             body.skip(&mut self.segments)?;
             sheet.message.faults.push(line);
-            note.refuse(if answer.is_empty() { "5" } else { answer });
+            note.refuse(answer);
         } else if st.get(1) == "846" {
             if body.stream(&mut self.segments, &mut sheet)?.is_break() {
                 return Ok(ControlFlow::Break(()));
@@ -509,24 +512,28 @@ fn mark(message: &mut Message, doubts: &[Warning]) {
     }
 }
 
-/// A set in a group of another kind. An unknown set is told as such instead.
-fn misfit(
-    st: &Segment,
-    envelope: &Envelope,
-    is_bare: bool,
-    is_lenient: bool,
-) -> Option<(crate::queue::capture::HeldLine, &'static str)> {
-    let (_, group) = codes::DOCUMENTS.iter().find(|(kind, _)| *kind == st.get(1))?;
-    if is_bare || is_lenient || envelope.group_kind == *group {
+/// A set outside of groups is held; ST01 says what it is, but nobody says from whom to whom it goes.
+fn groupless(st: &Segment, envelope: &Envelope) -> Option<(HeldLine, &'static str)> {
+    if envelope.is_bare || !envelope.group_kind.is_empty() {
         return None;
     }
-    let found = fault("ENVELOPE_MISMATCH", "GS01", 1, &envelope.group_kind, format!("{group}, for a {}", st.get(1)));
+    let found = fault("ENVELOPE_MISMATCH", "GS01", 1, "", "a group (GS) around the set");
     hold::held(st.line_no, &[found], st.text()).map(|line| (line, "6"))
+}
+
+/// A set in a group of another kind. It is read all the same: what it is, ST01 says.
+fn misfit(st: &Segment, envelope: &Envelope) -> Option<Warning> {
+    let (_, group) = codes::DOCUMENTS.iter().find(|(kind, _)| *kind == st.get(1))?;
+    if envelope.group_kind.is_empty() || envelope.group_kind == *group {
+        return None;
+    }
+    let text = format!("`{}` is no group of {} documents; that is {group}", envelope.group_kind, st.get(1));
+    Some(Warning { code: "ENVELOPE_MISMATCH".to_owned(), path: "GS01".to_owned(), text })
 }
 
 fn bare_envelope(delimiters: segment::Delimiters) -> Envelope {
     let (interchange, group_kind) = (Interchange::default(), String::new());
-    Envelope { interchange, group_kind, sent_at: None, has_short_days: false, delimiters }
+    Envelope { interchange, group_kind, is_bare: true, sent_at: None, has_short_days: false, delimiters }
 }
 
 /// Day and time of an envelope as ISO 8601; `None` where they are none.

@@ -181,7 +181,8 @@ impl Scan {
     fn set(&mut self, st: &Segment) {
         count(&mut self.open.group);
         let control = st.get(2).to_owned();
-        if self.sets.len() < GROUP_SETS_MAX && !self.sets.insert(bare(&control).to_owned()) {
+        let is_grouped = self.open.group.is_some() && self.sets.len() < GROUP_SETS_MAX;
+        if is_grouped && !self.sets.insert(bare(&control).to_owned()) {
             let expected = "a control number that no earlier set of the group has";
             self.hold(st.line_no, st, fault("ENVELOPE_MISMATCH", "ST02", 2, &control, expected), "23");
         }
@@ -248,7 +249,7 @@ impl Scan {
             if self.is_lenient {
                 self.warn(words(&fault));
             } else {
-                self.refuse(iea.line_no, fault);
+                self.hold(interchange.line_no, iea, fault, "");
             }
         }
     }

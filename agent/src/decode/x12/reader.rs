@@ -3,7 +3,7 @@
 use std::io::{self, Read};
 
 use super::{
-    super::{assign::Fault, charset::Utf8Reader, trade::fault},
+    super::{assign::Fault, charset::Utf8Reader, hold::TEXT_CHARS_MAX, trade::fault},
     SEGMENT_BYTES_MAX,
     codes::SEGMENTS,
     segment::{Delimiters, Segment},
@@ -198,8 +198,7 @@ impl<R: Read> Segments<R> {
                 self.take(body);
                 return Ok(Found::Unended);
             }
-            self.put(segment, super::super::hold::TEXT_CHARS_MAX.min(body));
-            segment.is_too_long = true;
+            self.put(segment, body);
             return self.skip_to(terminator.len());
         }
     }
@@ -227,9 +226,13 @@ impl<R: Read> Segments<R> {
         None
     }
 
+    /// Fills the segment from what is buffered; of one that is too long only the beginning.
     fn put(&mut self, segment: &mut Segment, end: usize) {
+        let is_too_long = end > SEGMENT_BYTES_MAX;
+        let end = if is_too_long { TEXT_CHARS_MAX } else { end };
         let text = String::from_utf8_lossy(&self.buffer[self.start..self.start + end]).into_owned();
         self.set(segment, &text, self.delimiters.element);
+        segment.is_too_long |= is_too_long;
     }
 
     fn set(&mut self, segment: &mut Segment, text: &str, element: char) {

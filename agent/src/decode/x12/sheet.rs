@@ -9,6 +9,7 @@ use rust_decimal::Decimal;
 
 use super::{
     super::{
+        assign::Fault,
         documents::Place,
         message::{MESSAGE_FAULTS_MAX, Message, Messages, doubt},
         trade::{day, fault, keep},
@@ -16,6 +17,7 @@ use super::{
     codes::{self, Zone},
     segment::{Delimiters, Segment},
 };
+use crate::queue::capture::HeldLine;
 
 /// Envelope of the sets that are being read.
 #[derive(Debug, Clone)]
@@ -23,6 +25,8 @@ pub(super) struct Envelope {
     pub(super) interchange: Interchange,
     /// GS01; empty outside of groups.
     pub(super) group_kind: String,
+    /// A set without an envelope.
+    pub(super) is_bare: bool,
     /// Local day and time of the group, or of the interchange, as ISO 8601.
     pub(super) sent_at: Option<String>,
     /// Days are written with two digits of the year (before release 004010).
@@ -65,7 +69,17 @@ impl Sheet<'_, '_, '_, '_> {
     pub(super) fn fault(&mut self, segment: &Segment, n: usize, code: &'static str, expected: impl Into<String>) {
         let found = if n == 0 { segment.text() } else { segment.get(n) };
         let fault = fault(code, &name(segment, n), column(n), found, expected);
-        self.message.fault(segment.line_no, fault, segment.text());
+        self.hold(segment, fault);
+    }
+
+    /// Notes a fault; the same element is told once.
+    fn hold(&mut self, segment: &Segment, fault: Fault) {
+        let is_same = |known: &HeldLine| {
+            (known.line_no, known.column, known.code.as_str()) == (segment.line_no, fault.column, fault.code)
+        };
+        if !self.message.faults.iter().any(is_same) {
+            self.message.fault(segment.line_no, fault, segment.text());
+        }
     }
 
     /// The element, or a fault where it is empty.
@@ -89,7 +103,7 @@ impl Sheet<'_, '_, '_, '_> {
         match read {
             Ok(number) => Some(number),
             Err(fault) => {
-                self.message.fault(segment.line_no, fault, segment.text());
+                self.hold(segment, fault);
                 None
             }
         }
@@ -117,7 +131,7 @@ impl Sheet<'_, '_, '_, '_> {
         match self.messages.unit(&name(segment, n), column(n), text) {
             Ok(unit) => unit,
             Err(fault) => {
-                self.message.fault(segment.line_no, fault, segment.text());
+                self.hold(segment, fault);
                 String::new()
             }
         }
@@ -160,7 +174,7 @@ impl Sheet<'_, '_, '_, '_> {
         }
         let (path, n) = (name(segment, at_day), column(at_day));
         if let Err(fault) = self.messages.time(event, &path, n, &text, &[]) {
-            self.message.fault(segment.line_no, fault, segment.text());
+            self.hold(segment, fault);
         }
         true
     }

@@ -79,7 +79,9 @@ pub(super) fn ship_time(sheet: &mut Sheet<'_, '_, '_, '_>, event: &mut Event, w0
         if !w06.has(3) {
             sheet.fault(w06, 3, "MISSING_MANDATORY", "the day of shipping, here or in G62 with 11");
         }
-        sheet.time(event, w06, [3, 0, 0]);
+        if stated.is_some() {
+            sheet.time(event, w06, [3, 0, 0]);
+        }
         return;
     };
     sheet.time(event, shipped, [2, 4, 5]);
@@ -196,7 +198,7 @@ impl<'t> Shipping<'t> {
         if let Some(container) = self.group.last().and_then(|index| self.plates.at(*index)) {
             container.kind = Some(ContainerKind::Pallet);
             container.weight = weight.map(|value| Measure { value, unit: codes::weight_unit(unit).to_owned() });
-            if sides.trim_matches('x') != "" {
+            if !sides.trim_matches('x').is_empty() {
                 container.dims = format!("{sides} {}", segment.get(10)).trim_end().to_owned();
             }
             keep_others(&mut self.header.event, segment, &[5, 6, 7, 8, 9, 10, 11, 12], 1);
