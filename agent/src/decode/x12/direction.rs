@@ -20,6 +20,10 @@ impl Sheet<'_, '_, '_, '_> {
         }
         let own = &self.messages.parse.sites;
         let is_ours = |site: &Site| own.contains_key(&site.code.to_uppercase());
-        if sites.iter().any(|site| to.contains(&site.qualifier.as_str()) && is_ours(site)) { Direction::In } else { Direction::Out }
+        if sites.iter().any(|site| to.contains(&site.qualifier.as_str()) && is_ours(site)) {
+            Direction::In
+        } else {
+            Direction::Out
+        }
     }
 }

@@ -18,7 +18,7 @@ pub(super) struct Header {
     pub(super) event: Event,
     /// Parties that may name the site.
     pub(super) sites: Vec<Site>,
-    /// Place of the last date of each qualifier that a document may need, by index into its segments.
+    /// Where the lines below the last party go.
     spot: Spot,
 }
 

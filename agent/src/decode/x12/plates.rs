@@ -26,6 +26,12 @@ impl Plates {
         })
     }
 
+    /// The container that a licence plate (`LV`) names; one of 18 or 20 digits is meant as a serial shipping container code.
+    pub(super) fn open_plate(&mut self, event: &mut Event, id: &str) -> usize {
+        let is_sscc = matches!(id.len(), 18 | 20) && id.bytes().all(|b| b.is_ascii_digit());
+        self.open(event, "N902", id, is_sscc)
+    }
+
     pub(super) fn at(&mut self, index: usize) -> Option<&mut Container> {
         self.all.get_mut(index)
     }

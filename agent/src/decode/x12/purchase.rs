@@ -216,7 +216,7 @@ impl Order {
         let nth = self.header.event.lines.len();
         let has_unit = sdq.has(1) && sheet.unit_of(sdq, 1, sdq.get(1)) != self.unit();
         if has_unit {
-            sheet.fault(sdq, 1, "UNKNOWN_UOM", format!("{}, the unit of the line", self.unit()));
+            sheet.fault(sdq, 1, "UNIT_MISMATCH", format!("{}, the unit of the line", self.unit()));
         }
         keep_element(&mut self.header.event, sdq, 2, nth);
         keep_element(&mut self.header.event, sdq, 23, nth);

@@ -140,8 +140,9 @@ impl Receiving {
             ("03" | "12", Some(qty)) => add(&mut line.qty_difference, -qty),
             _ => {}
         }
-        if w13.has(2) && sheet.unit_of(w13, 2, w13.get(2)) != self.header.event.lines[nth - 1].uom {
-            doubt(&mut self.header.event, "UNIT_MISMATCH", "W1302", format!("segment {}: another unit", w13.line_no));
+        if w13.has(2) && sheet.unit_of(w13, 2, w13.get(2)) != line.uom {
+            let words = format!("segment {} counts in another unit than its line", w13.line_no);
+            doubt(&mut self.header.event, "UNIT_MISMATCH", "W1302", words);
         }
         (1..=w13.last()).filter(|n| *n > 5).for_each(|n| keep_element(&mut self.header.event, w13, n, nth));
         self.conditions.push((nth, w13.clone(), qty));

@@ -25,6 +25,8 @@ struct Shipping<'t> {
     plates: Plates,
     /// Containers of the open `LX`.
     group: Vec<usize>,
+    /// Containers that stand behind the open line: they are its own.
+    own: Vec<usize>,
     /// References of the open `LX` that stand before its lines.
     before: Vec<&'t Segment>,
     /// Plates below the open line.
@@ -42,6 +44,7 @@ pub(super) fn read(sheet: &mut Sheet<'_, '_, '_, '_>, segments: &[Segment]) {
         header: Header::new(sheet.event(EventType::ShipmentConfirmed)),
         plates: Plates::default(),
         group: Vec::new(),
+        own: Vec::new(),
         before: Vec::new(),
         below: Vec::new(),
         group_no: String::new(),
@@ -174,13 +177,14 @@ impl<'t> Shipping<'t> {
         let event = &mut self.header.event;
         let mut used = Vec::new();
         for at in [1, 4] {
-            let open = self.group.last().copied();
+            let marks = if self.has_line { &mut self.own } else { &mut self.group };
+            let open = marks.last().copied();
             let (path, qualifier) = (format!("MAN{:02}", at + 1), segment.get(at));
             let found = open_mark(&mut self.plates, event, &path, qualifier, segment.get(at + 1), open);
             if let Some(index) = found {
                 used.extend([at, at + 1]);
-                if !self.group.contains(&index) {
-                    self.group.push(index);
+                if !marks.contains(&index) {
+                    marks.push(index);
                 }
             }
         }
@@ -219,7 +223,7 @@ impl<'t> Shipping<'t> {
         let mut sum = Some(Decimal::ZERO);
         let mut own = Vec::new();
         for plate in &below {
-            let index = self.plates.open(event, "N902", &plate.id, true);
+            let index = self.plates.open_plate(event, &plate.id);
             let qty = plate_quantity(&line, plate.qty, is_only, line.qty_shipped);
             sum = sum.zip(qty).map(|(sum, qty)| sum + qty);
             self.plates.put(index, &line, qty);
@@ -231,12 +235,13 @@ impl<'t> Shipping<'t> {
             let words = format!("line {}: the plates hold {sum}, W1203 says {shipped}", line.line_no);
             doubt(event, "TOTAL_MISMATCH", "N903", words);
         }
+        let behind = std::mem::take(&mut self.own);
         if below.is_empty() {
-            let is_alone = self.group.len() == 1;
-            for index in &self.group {
+            own = if behind.is_empty() { self.group.clone() } else { behind };
+            let is_alone = own.len() == 1;
+            for index in &own {
                 self.plates.put(*index, &line, if is_alone { line.qty_shipped } else { None });
             }
-            own.clone_from(&self.group);
         }
         if let [index] = own.as_slice()
             && let Some(container) = self.plates.at(*index)

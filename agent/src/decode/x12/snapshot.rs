@@ -32,7 +32,7 @@ pub(super) struct Snapshot {
     items: u64,
     /// Open events, one for each warehouse that items name.
     parts: Vec<Event>,
-    /// Code of the warehouse that the header names.
+    /// Whether the header is closed, and its warehouse known.
     has_head: bool,
 }
 
@@ -116,7 +116,7 @@ impl Snapshot {
             sheet.site(&mut self.header.event, &self.header.sites, &["WH", "SF", "ST"]);
         }
         let mut part = self.part(sheet, &segments);
-        let mut reader = Item { line: Line::default(), lines: Vec::new(), nth: part.lines.len() + 1, open: None };
+        let mut reader = Item { line: Line::default(), lines: Vec::new(), nth: part.lines.len() + 1, is_open: false };
         for segment in &segments {
             reader.take(sheet, &mut part, segment, self.items);
         }
@@ -149,7 +149,6 @@ impl Snapshot {
         } else if self.parts.len() >= SITES_MAX {
             sheet.message.events.push(self.parts.remove(0));
         }
-        // Only the first event carries what the header says beyond the contract.
         fresh
     }
 }
@@ -161,7 +160,7 @@ struct Item {
     lines: Vec<Line>,
     nth: usize,
     /// Whether a quantity is open: dates and references behind it are its own.
-    open: Option<()>,
+    is_open: bool,
 }
 
 impl Item {
@@ -202,8 +201,8 @@ impl Item {
 
     /// The line that is open, or what all lines share.
     fn current(&mut self) -> &mut Line {
-        match (self.open, self.lines.last_mut()) {
-            (Some(()), Some(line)) => line,
+        match self.lines.last_mut() {
+            Some(line) if self.is_open => line,
             _ => &mut self.line,
         }
     }
@@ -226,7 +225,7 @@ impl Item {
             own.or_else(|| codes::stock_status(code).map(str::to_owned)).unwrap_or_else(|| format!("other:{code}"));
         code.clone_into(&mut line.status_source);
         self.lines.push(line);
-        self.open = Some(());
+        self.is_open = true;
         (4..=segment.last()).for_each(|n| keep_element(event, segment, n, self.place()));
     }
 

@@ -63,10 +63,6 @@ fn line(sheet: &mut Sheet<'_, '_, '_, '_>, header: &mut Header, w04: &Segment, g
     sheet.item(event, &mut line, w04, &ITEM, nth);
     let mut used = ITEM.used();
     used.extend([1, 2]);
-    if w04.has(8) && line.lot.is_empty() {
-        w04.get(8).clone_into(&mut line.lot);
-        used.push(8);
-    }
     keep_others(event, w04, &used, nth);
     group_of(event, group, &line.line_no, nth);
     let shipped = line.qty_shipped.unwrap_or_default();
@@ -80,7 +76,7 @@ pub(super) fn close(header: &mut Header, plates: &mut Plates, below: &mut Vec<Pl
     let Some(mut line) = header.event.lines.pop() else { return };
     let all = line.qty_shipped.or(line.qty_received);
     for plate in &named {
-        let index = plates.open(&mut header.event, "N902", &plate.id, true);
+        let index = plates.open_plate(&mut header.event, &plate.id);
         plates.put(index, &line, plate_quantity(&line, plate.qty, named.len() == 1, all));
         if named.len() == 1 {
             line.container_ref.clone_from(&plate.id);

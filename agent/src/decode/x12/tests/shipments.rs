@@ -454,3 +454,40 @@ fn a_cancelled_ship_notice_is_voided() {
 
     assert_eq!((events.len(), events[0].event_type, events[0].action), (1, EventType::ShipmentVoided, Action::Void));
 }
+
+#[test]
+fn a_mark_behind_a_line_is_the_carton_of_that_line_alone() {
+    let mut segments: Vec<&str> = SHIPPING[..9].to_vec();
+    segments.extend([
+        "LX*1",
+        "W12*CC*24*24**EA**VN*SKU-1",
+        "MAN*GM*00106141412345678908",
+        "W12*CC*5*5**EA**VN*SKU-2",
+        "MAN*GM*00106141412345678915",
+        "N9*2I*1Z999AA10123456784",
+    ]);
+
+    let events = good(&document("945", &segments));
+
+    let cartons: Vec<_> = events.iter().filter(|event| event.event_type == EventType::CartonPacked).collect();
+    let told: Vec<_> = cartons
+        .iter()
+        .map(|event| &event.containers[0])
+        .map(|carton| (&*carton.sscc, carton.contents.len(), carton.contents[0].qty))
+        .collect();
+    assert_eq!(told, [("106141412345678908", 1, of(24)), ("106141412345678915", 1, of(5))]);
+    let shipment = only(&events, EventType::ShipmentConfirmed);
+    assert_eq!(shipment.lines[1].references[0].kind, RefKind::Tracking);
+}
+
+#[test]
+fn a_plate_that_is_no_serial_container_code_is_a_container_all_the_same() {
+    let segments: Vec<&str> =
+        SHIPPING.iter().map(|s| if s.starts_with("N9*LV") { "N9*LV*LP-4711*55" } else { s }).collect();
+
+    let events = good(&document("945", &segments));
+
+    let shipment = only(&events, EventType::ShipmentConfirmed);
+    assert_eq!((&*shipment.lines[1].container_ref, &*shipment.containers[1].sscc), ("LP-4711", ""));
+    assert!(!codes(shipment).contains(&"SSCC_CHECK_DIGIT"));
+}
