@@ -17,7 +17,11 @@ pub fn owner_of(code: &str) -> &'static str {
         | "INVALID_ACTION"
         | "INVALID_CODE"
         | "TOO_MANY_REPEATS"
-        | "DOCUMENT_TOO_LARGE" => "integration",
+        | "DOCUMENT_TOO_LARGE"
+        | "DUPLICATE_INTERCHANGE_CONTROL"
+        | "ELEMENT_SHIFT"
+        | "ENVELOPE_MISMATCH"
+        | "UNKNOWN_SITE" => "integration",
         _ => "warehouse",
     }
 }

@@ -12,6 +12,7 @@
 //!
 //! It opens no file, moves nothing and reads no clock. EDI, XML and fixed-width dialects stand beside `csv` and `ndjson`.
 
+mod answer;
 mod assign;
 mod charset;
 mod csv;
@@ -52,7 +53,7 @@ use std::{
 };
 
 use docksync_proto::{
-    event::{Action, Event, EventTime, EventType, RefKind},
+    event::{Action, Event, EventTime, EventType},
     identity,
     site::SiteId,
 };
@@ -69,6 +70,7 @@ use moment::Clockwork;
 use profile::{DialectKind, Parse, Profile, Revision};
 use repeats::{Finder, Numberer};
 
+pub use answer::Answer;
 pub use charset::Charset;
 pub use documents::DOCUMENT_ROWS_MAX;
 pub use hold::owner_of;
@@ -153,6 +155,8 @@ pub struct Survey {
     pub warnings: Vec<String>,
     /// Good events by type.
     pub counts: BTreeMap<EventType, u64>,
+    /// What the partner is to be told, where the feed asks for it.
+    pub answers: Vec<Answer>,
     repeats: HashSet<Uuid>,
 }
 
@@ -196,6 +200,7 @@ struct PassEnd {
     records: u64,
     refusals: Vec<HeldLine>,
     warnings: Vec<String>,
+    answers: Vec<Answer>,
 }
 
 /// Where a pass hands its records to.
@@ -249,14 +254,16 @@ impl Decoder {
         let mut finder = Finder::new(file.size);
         let (mut taken, mut held, mut bad, mut counts) = (0, 0, Vec::new(), BTreeMap::new());
         let mut is_within = true;
+        let is_standard = matches!(self.profile.parse, Parse::Dialect(_));
         let end = self.pass(input, file, charset, false, &mut |record, outcome| {
             match outcome {
                 Outcome::Event(event, rows) => {
                     self.declare(event);
                     taken += rows;
                     *counts.entry(event.event_type).or_insert(0) += 1;
-                    let id = keep.event(record, event).unwrap_or_else(|| identity::event_id(event));
-                    is_within &= finder.note(id);
+                    // Equal facts are numbered within one document: rows of a file are one, documents of a standard are not.
+                    let id = keep.event(record, event);
+                    is_within &= is_standard || finder.note(id.unwrap_or_else(|| identity::event_id(event)));
                 }
                 Outcome::Held(lines) => {
                     keep.held(record, lines);
@@ -275,7 +282,8 @@ impl Decoder {
         if refusals.is_empty() && self.profile.refuses_file {
             refusals.clone_from(&bad);
         }
-        let (header, lines, records, mut warnings) = (end.header, end.lines, end.records, end.warnings);
+        let (header, lines, records, mut warnings, answers) =
+            (end.header, end.lines, end.records, end.warnings, end.answers);
         warnings.extend(charset_doubt);
         Ok(Survey {
             charset,
@@ -288,6 +296,7 @@ impl Decoder {
             refusals,
             warnings,
             counts,
+            answers,
             repeats: finder.finish(),
         })
     }
@@ -310,7 +319,7 @@ impl Decoder {
             Outcome::Event(event, _) => {
                 // A withdrawal or a replacement names the fact that it is about: it is no second one.
                 let is_new = event.action == Action::Add;
-                if is_new && numberer.is_needed() && !self.is_named_once(event) {
+                if is_new && numberer.is_needed() {
                     event.ordinal = numberer.next(identity::event_id(event));
                 }
                 self.declare(event);
@@ -327,12 +336,6 @@ impl Decoder {
         if self.profile.on_revision == Revision::Latest && event.action == Action::Add {
             event.action = Action::Change;
         }
-    }
-
-    /// Whether the source's own id names the event: a second one in the file is the same fact again, or its withdrawal.
-    fn is_named_once(&self, event: &Event) -> bool {
-        matches!(&self.profile.parse, Parse::Dialect(parse) if parse.dialect == DialectKind::Epcis)
-            && !event.reference(RefKind::SourceEvent).is_empty()
     }
 
     /// The character set, and what is doubtful about it. Documents in XML name theirs.
@@ -385,13 +388,20 @@ impl Decoder {
             is_trusted,
             offset: if charset == Charset::Utf8 && mark == [0xef, 0xbb, 0xbf] { 3 } else { 0 },
         };
-        let text = Utf8Reader::new(input, charset);
+        let text = Utf8Reader::new(&mut *input, charset);
         match &self.profile.parse {
             Parse::Csv(parse) => csv::pass(&self.profile, parse, text, charset, setup, visit),
             Parse::Ndjson(parse) => ndjson::pass(&self.profile, parse, text, charset, setup, visit),
             Parse::Dialect(parse) => {
                 let read = match parse.dialect {
-                    DialectKind::X12 => x12::pass,
+                    DialectKind::X12 => {
+                        // A trailer judges what stands before it: the envelope is read first.
+                        let outline = x12::outline(text, parse)?;
+                        input.rewind().map_err(DecodeError::Read)?;
+                        let text = Utf8Reader::new(input, charset);
+                        let offset = setup.offset;
+                        return x12::pass(text, outline, offset, Messages::new(parse, setup, visit));
+                    }
                     DialectKind::Edifact => edifact::pass,
                     DialectKind::Epcis => epcis::pass,
                     DialectKind::Idoc => idoc::pass,

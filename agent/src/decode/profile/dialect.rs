@@ -130,6 +130,7 @@ impl DialectKind {
         match self {
             Self::X12 => &[
                 ("allow_bare_st", OptionKind::Switch),
+                ("answer", OptionKind::Switch),
                 ("lenient_counts", OptionKind::Switch),
                 ("w12_shift", OptionKind::Switch),
                 ("w07_excludes_damaged", OptionKind::Switch),

@@ -1,0 +1,354 @@
+//! Finds segments in a stream of text, with the delimiters that each interchange declares.
+
+use std::io::{self, Read};
+
+use super::{
+    super::{assign::Fault, charset::Utf8Reader, hold::TEXT_CHARS_MAX, trade::fault},
+    SEGMENT_BYTES_MAX,
+    codes::SEGMENTS,
+    segment::{Delimiters, Segment},
+};
+
+const CHUNK: usize = 64 * 1024;
+/// Characters within which an unpadded header must show its sixteen separators.
+const ISA_CHARS_MAX: usize = 512;
+/// Places of the separators in a padded header, from 0 (ASC X12.5, ISA: fixed lengths).
+const ISA_SEPARATORS: [usize; 16] = [3, 6, 17, 20, 31, 34, 50, 53, 69, 76, 81, 83, 89, 99, 101, 103];
+/// Characters of a padded header, with its terminator.
+const ISA_CHARS: usize = 106;
+/// Bytes that are shown of what is no interchange.
+const SHOWN_BYTES: usize = 200;
+
+/// What stands where an interchange may begin.
+#[derive(Debug)]
+pub(super) enum Outside {
+    Interchange,
+    /// `ST` without an envelope.
+    Set,
+    End,
+    /// Anything else; the beginning of it.
+    Other(String),
+}
+
+/// What stands where a segment is expected.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    Segment,
+    /// The last segment of the file, without its terminator.
+    Unended,
+    End,
+}
+
+/// How a header was read.
+#[derive(Debug)]
+pub(super) enum Header {
+    Good,
+    /// Not padded to 106 characters.
+    Unpadded,
+    Torn,
+    Bad(Fault),
+}
+
+/// Reads segments one after the other.
+pub(super) struct Segments<R> {
+    input: Utf8Reader<R>,
+    buffer: Vec<u8>,
+    start: usize,
+    filled: usize,
+    is_ended: bool,
+    offset: u64,
+    line_no: u64,
+    delimiters: Delimiters,
+}
+
+impl<R: Read> Segments<R> {
+    pub(super) fn new(input: Utf8Reader<R>, offset: u64) -> Self {
+        let delimiters = Delimiters { element: '*', component: None, repetition: None, terminator: '~' };
+        let (buffer, start, filled, is_ended, line_no) = (Vec::new(), 0, 0, false, 0);
+        Self { input, buffer, start, filled, is_ended, offset, line_no, delimiters }
+    }
+
+    pub(super) const fn delimiters(&self) -> Delimiters {
+        self.delimiters
+    }
+
+    /// Number of the last segment.
+    pub(super) const fn line_no(&self) -> u64 {
+        self.line_no
+    }
+
+    /// Looks at what comes next where an interchange may begin; takes nothing but blanks.
+    pub(super) fn outside(&mut self) -> io::Result<Outside> {
+        self.skip(true)?;
+        self.fill(SHOWN_BYTES)?;
+        let bytes = self.rest();
+        if bytes.is_empty() {
+            return Ok(Outside::End);
+        }
+        let opens = |id: &[u8]| bytes.starts_with(id) && bytes.get(id.len()).is_some_and(|b| is_mark(*b));
+        if opens(b"ISA") || b"ISA".starts_with(bytes) {
+            return Ok(Outside::Interchange);
+        }
+        if opens(b"ST") {
+            return Ok(Outside::Set);
+        }
+        let shown = &bytes[..bytes.len().min(SHOWN_BYTES)];
+        Ok(Outside::Other(String::from_utf8_lossy(shown).lines().next().unwrap_or("").to_owned()))
+    }
+
+    /// Passes over what is no interchange: up to a line that opens one, or to the end.
+    pub(super) fn skip_other(&mut self) -> io::Result<()> {
+        self.line_no += 1;
+        loop {
+            let at = self.rest().iter().position(|b| *b == b'\n' || *b == b'\r');
+            if let Some(at) = at {
+                self.take(at + 1);
+                if matches!(self.outside()?, Outside::Interchange | Outside::End) {
+                    return Ok(());
+                }
+                continue;
+            }
+            self.take(self.filled - self.start);
+            if !self.refill()? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Reads the header of an interchange; its delimiters hold until the next one.
+    pub(super) fn header(&mut self, segment: &mut Segment) -> io::Result<Header> {
+        self.fill(ISA_CHARS_MAX * 4)?;
+        let text = valid(&self.buffer[self.start..self.filled]).to_owned();
+        let chars: Vec<(usize, char)> = text.char_indices().take(ISA_CHARS_MAX).collect();
+        let mark = |at: usize| chars.get(at).map(|(_, c)| *c);
+        let Some(element) = mark(3) else { return Ok(Header::Torn) };
+        let is_padded = chars.len() >= ISA_CHARS
+            && ISA_SEPARATORS.iter().all(|at| mark(*at) == Some(element))
+            && chars[..ISA_CHARS - 1].iter().filter(|(_, c)| *c == element).count() == ISA_SEPARATORS.len();
+        let last = if is_padded {
+            Some(ISA_CHARS - 3)
+        } else {
+            chars.iter().enumerate().filter(|(_, (_, c))| *c == element).nth(15).map(|(at, _)| at)
+        };
+        let Some(last) = last else {
+            return Ok(if text.len() < ISA_CHARS_MAX && self.is_ended && !text.contains(['\n', '\r']) {
+                Header::Torn
+            } else {
+                Header::Bad(bad_header(&text, "16 elements, each behind the separator that follows ISA"))
+            });
+        };
+        // A header that ends right behind its last separator names no component separator.
+        let is_bare = matches!(mark(last + 1), Some('\r' | '\n'));
+        let at = if is_bare { last + 1 } else { last + 2 };
+        let (Some(terminator), Some((end, _))) = (mark(at), chars.get(at)) else { return Ok(Header::Torn) };
+        let component = if is_bare { None } else { mark(last + 1) };
+        if !is_terminator(terminator, element) || component == Some(element) {
+            return Ok(Header::Bad(bad_header(&text, "a segment terminator that is neither letter, digit nor blank")));
+        }
+        self.set(segment, &text[..*end], element);
+        self.delimiters = Delimiters { element, component, repetition: repetition(segment), terminator };
+        self.take(end + terminator.len_utf8());
+        Ok(if is_padded { Header::Good } else { Header::Unpadded })
+    }
+
+    /// Takes the delimiters of a set without envelope from its first segment: the element separator follows `ST`, the
+    /// terminator is the first other character that is neither letter nor digit.
+    pub(super) fn bare(&mut self) -> io::Result<bool> {
+        self.fill(SHOWN_BYTES)?;
+        let text = valid(&self.buffer[self.start..self.filled]);
+        let Some(element) = text.chars().nth(2) else { return Ok(false) };
+        let is_part = |c: char| c.is_alphanumeric() || c == element || c == ' ' || c == '.' || c == '-';
+        let Some(terminator) = text.chars().find(|c| !is_part(*c)) else { return Ok(false) };
+        self.delimiters = Delimiters { element, component: None, repetition: None, terminator };
+        Ok(true)
+    }
+
+    /// Reads the next segment.
+    pub(super) fn next(&mut self, segment: &mut Segment) -> io::Result<Found> {
+        self.skip(false)?;
+        let mut mark = [0; 4];
+        let terminator = self.delimiters.terminator.encode_utf8(&mut mark).as_bytes();
+        let mut scanned = 0;
+        loop {
+            let bytes = &self.buffer[self.start..self.filled];
+            let end = find(bytes, terminator, scanned);
+            if end.is_none() && !self.is_ended && bytes.len() <= SEGMENT_BYTES_MAX {
+                scanned = bytes.len().saturating_sub(terminator.len() - 1);
+                self.refill()?;
+                continue;
+            }
+            let body = end.unwrap_or(bytes.len());
+            if let Some(at) = self.line_split(&bytes[..body]) {
+                self.put(segment, at);
+                segment.lacks_terminator = true;
+                self.take(at);
+                return Ok(Found::Segment);
+            }
+            if let Some(end) = end {
+                let length = terminator.len();
+                self.put(segment, end);
+                self.take(end + length);
+                return Ok(Found::Segment);
+            }
+            if bytes.is_empty() {
+                return Ok(Found::End);
+            }
+            if self.is_ended {
+                self.put(segment, body);
+                self.take(body);
+                return Ok(Found::Unended);
+            }
+            self.put(segment, body);
+            return self.skip_to(terminator.len());
+        }
+    }
+
+    /// Where a line break stands in place of the terminator: what follows begins as a segment does.
+    fn line_split(&self, body: &[u8]) -> Option<usize> {
+        let Delimiters { element, component, terminator, .. } = self.delimiters;
+        if terminator == '\n' || terminator == '\r' {
+            return None;
+        }
+        let mut from = 0;
+        while let Some(at) = body[from..].iter().position(|b| *b == b'\n' || *b == b'\r').map(|at| from + at) {
+            let before = String::from_utf8_lossy(&body[at.saturating_sub(4)..at]);
+            let after = body[at..].trim_ascii_start();
+            let id_len = after.iter().take_while(|b| b.is_ascii_alphanumeric()).count();
+            let id = std::str::from_utf8(&after[..id_len]).unwrap_or("");
+            let mut mark = [0; 4];
+            let follows = after[id_len..].starts_with(element.encode_utf8(&mut mark).as_bytes());
+            let is_open = before.ends_with(element) || component.is_some_and(|mark| before.ends_with(mark));
+            if follows && !is_open && SEGMENTS.contains(&id) {
+                return Some(at);
+            }
+            from = (body.len() - after.len()).max(at + 1);
+        }
+        None
+    }
+
+    /// Fills the segment from what is buffered; of one that is too long only the beginning.
+    fn put(&mut self, segment: &mut Segment, end: usize) {
+        let is_too_long = end > SEGMENT_BYTES_MAX;
+        let end = if is_too_long { TEXT_CHARS_MAX } else { end };
+        let text = String::from_utf8_lossy(&self.buffer[self.start..self.start + end]).into_owned();
+        self.set(segment, &text, self.delimiters.element);
+        segment.is_too_long |= is_too_long;
+    }
+
+    fn set(&mut self, segment: &mut Segment, text: &str, element: char) {
+        self.line_no += 1;
+        (segment.line_no, segment.offset) = (self.line_no, self.offset);
+        (segment.is_too_long, segment.lacks_terminator) = (false, false);
+        segment.split(text, element);
+    }
+
+    /// Passes over the rest of a segment that is too long.
+    fn skip_to(&mut self, length: usize) -> io::Result<Found> {
+        let mut mark = [0; 4];
+        let terminator = self.delimiters.terminator.encode_utf8(&mut mark).as_bytes().to_vec();
+        loop {
+            let bytes = self.rest();
+            if let Some(end) = find(bytes, &terminator, 0) {
+                self.take(end + length);
+                return Ok(Found::Segment);
+            }
+            self.take(bytes.len().saturating_sub(length - 1));
+            if !self.refill()? {
+                self.take(self.filled - self.start);
+                return Ok(Found::Unended);
+            }
+        }
+    }
+
+    /// Passes over blanks; outside of interchanges also over what mainframes and DOS fill files with.
+    fn skip(&mut self, is_outside: bool) -> io::Result<()> {
+        loop {
+            let bytes = &self.buffer[self.start..self.filled];
+            let is_blank = |b: &u8| b.is_ascii_whitespace() || (is_outside && matches!(b, 0 | 0x1a));
+            let blanks = bytes.iter().take_while(|b| is_blank(b)).count();
+            let is_all = blanks == bytes.len();
+            let is_marked = is_outside && bytes[blanks..].starts_with("\u{feff}".as_bytes());
+            self.take(blanks + if is_marked { 3 } else { 0 });
+            if is_marked {
+                continue;
+            }
+            if !is_all || !self.refill()? {
+                return Ok(());
+            }
+        }
+    }
+
+    fn rest(&self) -> &[u8] {
+        &self.buffer[self.start..self.filled]
+    }
+
+    fn take(&mut self, count: usize) {
+        self.start += count;
+        self.offset += count as u64;
+    }
+
+    /// Reads until so many bytes are there, or the end.
+    fn fill(&mut self, count: usize) -> io::Result<()> {
+        while self.filled - self.start < count && self.refill()? {}
+        Ok(())
+    }
+
+    /// False at the end of the file.
+    fn refill(&mut self) -> io::Result<bool> {
+        self.buffer.copy_within(self.start..self.filled, 0);
+        self.filled -= self.start;
+        self.start = 0;
+        if self.buffer.len() < self.filled + CHUNK {
+            self.buffer.resize(self.filled + CHUNK, 0);
+        }
+        let read = loop {
+            match self.input.read(&mut self.buffer[self.filled..]) {
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                other => break other?,
+            }
+        };
+        self.filled += read;
+        self.is_ended = read == 0;
+        Ok(read > 0)
+    }
+}
+
+/// ISA11 is a repetition separator from release 00402 on; before that it named a standard (`U`).
+fn repetition(isa: &Segment) -> Option<char> {
+    let mark = isa.get(11).chars().next()?;
+    (isa.get(12) >= "00402" && !mark.is_alphanumeric()).then_some(mark)
+}
+
+fn bad_header(text: &str, expected: &str) -> Fault {
+    fault("ENVELOPE_MISMATCH", "ISA", 0, text.lines().next().unwrap_or(""), expected)
+}
+
+/// Whether the byte can be an element separator.
+fn is_mark(byte: u8) -> bool {
+    !byte.is_ascii_alphanumeric() && !matches!(byte, b' ' | b'\r' | b'\n')
+}
+
+fn is_terminator(mark: char, element: char) -> bool {
+    mark != element && mark != ' ' && !mark.is_alphanumeric()
+}
+
+/// The bytes up to the first that is no text.
+fn valid(bytes: &[u8]) -> &str {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => text,
+        Err(error) => std::str::from_utf8(&bytes[..error.valid_up_to()]).unwrap_or(""),
+    }
+}
+
+fn find(bytes: &[u8], mark: &[u8], from: usize) -> Option<usize> {
+    let (first, others) = mark.split_first()?;
+    let mut at = from;
+    while let Some(next) = bytes.get(at..)?.iter().position(|b| b == first) {
+        at += next;
+        if bytes[at + 1..].starts_with(others) {
+            return Some(at);
+        }
+        at += 1;
+    }
+    None
+}
