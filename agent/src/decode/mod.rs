@@ -11,6 +11,7 @@
 //!
 //! It opens no file, moves nothing and reads no clock. EDI, XML and fixed-width dialects stand beside `csv` and `ndjson`.
 
+mod answer;
 mod assign;
 mod charset;
 mod csv;
@@ -30,12 +31,15 @@ pub mod profile;
 mod reasons;
 mod repeats;
 mod rows;
+#[cfg(test)]
+mod samples;
 pub mod target;
 #[cfg(test)]
 mod tests;
 mod trade;
 mod ubl;
 mod x12;
+mod xml;
 
 use std::{
     collections::{BTreeMap, HashSet},
@@ -61,6 +65,7 @@ use moment::Clockwork;
 use profile::{DialectKind, Parse, Profile};
 use repeats::{Finder, Numberer};
 
+pub use answer::Answer;
 pub use charset::Charset;
 pub use documents::DOCUMENT_ROWS_MAX;
 pub use hold::owner_of;
@@ -125,6 +130,8 @@ pub struct Survey {
     pub refusals: Vec<HeldLine>,
     /// Doubts about the file as a whole.
     pub warnings: Vec<String>,
+    /// Acknowledgements for the partners, where the feed sets `answer`.
+    pub answers: Vec<Answer>,
     /// Good events by type.
     pub counts: BTreeMap<EventType, u64>,
     repeats: HashSet<Uuid>,
@@ -154,6 +161,7 @@ struct PassEnd {
     records: u64,
     refusals: Vec<HeldLine>,
     warnings: Vec<String>,
+    answers: Vec<Answer>,
 }
 
 /// Where a pass hands its records to.
@@ -217,6 +225,7 @@ impl Decoder {
             refusals.clone_from(&bad);
         }
         let (header, lines, records, warnings) = (end.header, end.lines, end.records, end.warnings);
+        let answers = end.answers;
         Ok(Survey {
             charset,
             header,
@@ -227,6 +236,7 @@ impl Decoder {
             bad,
             refusals,
             warnings,
+            answers,
             counts,
             repeats: finder.finish(),
         })

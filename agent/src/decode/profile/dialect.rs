@@ -113,6 +113,7 @@ impl DialectKind {
                 ("sku", OptionKind::List),
             ],
             Self::Edifact => &[
+                ("answer", OptionKind::Switch),
                 ("lenient_counts", OptionKind::Switch),
                 ("direction", OptionKind::Word(&["in", "out"])),
                 ("sku", OptionKind::List),
