@@ -118,7 +118,11 @@ impl DialectKind {
                 ("direction", OptionKind::Word(&["in", "out"])),
                 ("sku", OptionKind::List),
             ],
-            Self::Idoc => &[("direction", OptionKind::Word(&["in", "out"]))],
+            Self::Idoc => &[
+                ("direction", OptionKind::Word(&["in", "out"])),
+                ("layout", OptionKind::List),
+                ("sku", OptionKind::List),
+            ],
             Self::Epcis | Self::Gs1Xml | Self::Ubl => &[],
         }
     }
