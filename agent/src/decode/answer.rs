@@ -1,10 +1,10 @@
-//! An acknowledgement that a dialect writes for what it read: text of the partner's own standard.
+//! What a partner is to be told about a file of theirs.
 
-/// One acknowledgement. The same file gives the same answers, whenever it is read.
+/// A finished answer: the text of a file that a partner expects.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
-    /// What it is: `997`, `contrl`.
+    /// Which document it is, as `997`.
     pub kind: &'static str,
-    /// Its text, as it is sent.
+    /// All of it. The same file read again gives the same text.
     pub text: String,
 }

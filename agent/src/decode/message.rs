@@ -4,12 +4,14 @@
 //! them over together or holds the message together: half a document would be a wrong statement about all of it. Messages
 //! beside it are not touched. What refuses the whole file (a torn envelope) is said with [`Messages::refuse`].
 
-use std::ops::ControlFlow;
+use std::{collections::HashMap, ops::ControlFlow};
 
 use docksync_proto::{
     event::{Event, EventType, Warning},
-    validate,
+    identity, validate,
 };
+use jiff::Timestamp;
+use uuid::Uuid;
 
 use super::{
     PassEnd, Setup, Visit,
@@ -40,6 +42,11 @@ pub(super) struct Message {
 }
 
 impl Message {
+    /// A message of one line.
+    pub(super) fn of_line(line_no: u64, text: &str) -> Self {
+        Self { lines: 1, line_no, text: text.to_owned(), ..Self::default() }
+    }
+
     /// Notes a fault at a place of the message.
     pub(super) fn fault(&mut self, line_no: u64, fault: Fault, text: &str) {
         if self.faults.len() < MESSAGE_FAULTS_MAX {
@@ -73,6 +80,11 @@ impl<'v, 'p> Messages<'v, 'p> {
     pub(super) fn new(parse: &'p DialectParse, setup: Setup, visit: &'v mut Visit<'v>) -> Self {
         let Setup { tools, blank, is_trusted, .. } = setup;
         Self { parse, tools, end: PassEnd::default(), blank, is_trusted, visit }
+    }
+
+    /// When the file was taken.
+    pub(super) fn record_time(&self) -> Timestamp {
+        self.blank.record_time
     }
 
     /// A new event that starts at this place of the file. `format` is the document's own, as `x12-945`.
@@ -119,6 +131,7 @@ impl<'v, 'p> Messages<'v, 'p> {
             self.end.records += 1;
             return (self.visit)(self.end.records, Outcome::Held(&message.faults));
         }
+        number(&mut message.events);
         let mut lines = message.lines;
         for event in &mut message.events {
             self.end.records += 1;
@@ -150,6 +163,19 @@ impl<'v, 'p> Messages<'v, 'p> {
         if self.end.warnings.len() < MESSAGE_FAULTS_MAX {
             self.end.warnings.push(text);
         }
+    }
+}
+
+/// Tells equal facts of one document apart. Equal facts of two documents are one fact: a document that came twice.
+fn number(events: &mut [Event]) {
+    if events.len() < 2 {
+        return;
+    }
+    let mut counts: HashMap<Uuid, u32> = HashMap::new();
+    for event in events {
+        let count = counts.entry(identity::event_id(event)).or_insert(0);
+        event.ordinal = *count;
+        *count += 1;
     }
 }
 

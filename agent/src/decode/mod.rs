@@ -130,10 +130,10 @@ pub struct Survey {
     pub refusals: Vec<HeldLine>,
     /// Doubts about the file as a whole.
     pub warnings: Vec<String>,
-    /// Acknowledgements for the partners, where the feed sets `answer`.
-    pub answers: Vec<Answer>,
     /// Good events by type.
     pub counts: BTreeMap<EventType, u64>,
+    /// What the partner is to be told, where the feed asks for it.
+    pub answers: Vec<Answer>,
     repeats: HashSet<Uuid>,
 }
 
@@ -201,12 +201,14 @@ impl Decoder {
         let mut finder = Finder::new(file.size);
         let (mut taken, mut held, mut bad, mut counts) = (0, 0, Vec::new(), BTreeMap::new());
         let mut is_within = true;
+        let is_standard = matches!(self.profile.parse, Parse::Dialect(_));
         let end = self.pass(input, file, charset, false, &mut |_, outcome| {
             match outcome {
                 Outcome::Event(event, rows) => {
                     taken += rows;
                     *counts.entry(event.event_type).or_insert(0) += 1;
-                    is_within &= finder.note(identity::event_id(event));
+                    // Equal facts are numbered within one document: rows of a file are one, documents of a standard are not.
+                    is_within &= is_standard || finder.note(identity::event_id(event));
                 }
                 Outcome::Held(lines) => {
                     held += lines.len() as u64;
@@ -224,8 +226,8 @@ impl Decoder {
         if refusals.is_empty() && self.profile.refuses_file {
             refusals.clone_from(&bad);
         }
-        let (header, lines, records, warnings) = (end.header, end.lines, end.records, end.warnings);
-        let answers = end.answers;
+        let (header, lines, records, warnings, answers) =
+            (end.header, end.lines, end.records, end.warnings, end.answers);
         Ok(Survey {
             charset,
             header,
@@ -236,8 +238,8 @@ impl Decoder {
             bad,
             refusals,
             warnings,
-            answers,
             counts,
+            answers,
             repeats: finder.finish(),
         })
     }
@@ -297,14 +299,21 @@ impl Decoder {
             is_trusted,
             offset: if charset == Charset::Utf8 && mark == [0xef, 0xbb, 0xbf] { 3 } else { 0 },
         };
-        let text = Utf8Reader::new(input, charset);
+        let text = Utf8Reader::new(&mut *input, charset);
         match &self.profile.parse {
             Parse::Csv(parse) => csv::pass(&self.profile, parse, text, charset, setup, visit),
             Parse::Ndjson(parse) => ndjson::pass(&self.profile, parse, text, charset, setup, visit),
             Parse::Dialect(parse) => {
                 let read = match parse.dialect {
                     DialectKind::X12 => x12::pass,
-                    DialectKind::Edifact => edifact::pass,
+                    DialectKind::Edifact => {
+                        // A trailer judges what stands before it: the envelope is read first.
+                        let outline = edifact::outline(text, parse)?;
+                        input.rewind().map_err(DecodeError::Read)?;
+                        let text = Utf8Reader::new(input, charset);
+                        let offset = setup.offset;
+                        return edifact::pass(text, outline, offset, Messages::new(parse, setup, visit));
+                    }
                     DialectKind::Epcis => epcis::pass,
                     DialectKind::Idoc => idoc::pass,
                     DialectKind::Gs1Xml => gs1::pass,

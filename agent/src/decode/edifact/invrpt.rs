@@ -181,6 +181,8 @@ pub(super) struct LongReport {
     head: Head,
     parser: Option<Parser>,
     piece: Message,
+    /// The first faults of all pieces.
+    seen: Message,
     is_open: bool,
     is_held: bool,
     count: u64,
@@ -189,7 +191,15 @@ pub(super) struct LongReport {
 impl LongReport {
     pub(super) fn new(head: &Head) -> Self {
         let piece = started(head.place.line_no, "");
-        Self { head: head.clone(), parser: None, piece, is_open: false, is_held: false, count: 0 }
+        Self {
+            head: head.clone(),
+            parser: None,
+            piece,
+            seen: Message::default(),
+            is_open: false,
+            is_held: false,
+            count: 0,
+        }
     }
 
     pub(super) fn take(&mut self, segment: Segment, messages: &mut Messages<'_, '_>) -> ControlFlow<()> {
@@ -227,8 +237,16 @@ impl LongReport {
             }
         }
         pour(messages, &mut parser.document, &mut self.piece);
+        if self.seen.faults.is_empty() {
+            self.seen.faults.extend(self.piece.faults.iter().take(1).cloned());
+        }
         let next = started(self.head.place.line_no, &self.piece.text);
         messages.hand(std::mem::replace(&mut self.piece, next))
+    }
+
+    /// What was wrong with any piece of it, for the answer.
+    pub(super) fn faults(&self) -> &Message {
+        &self.seen
     }
 
     /// Hands over the rest. Of a held report the segments are counted.

@@ -84,7 +84,6 @@ pub(super) fn read(messages: &mut Messages<'_, '_>, mut idoc: Idoc, message: &mu
     reading.name(&mut event, message);
     reading.time(messages, message, &mut event, &mut idoc);
     reading.place(messages, message, &mut event);
-    idoc.control.keep_rest(&mut event, "");
     reading.assemble(event, message);
 }
 

@@ -12,6 +12,7 @@
 //!   neither a line end nor its full length.
 //! - Fields that nothing takes are kept under `idoc:E1EDL24.POSEX[2]`, where 2 is the line's number. `00000000` and `000000` are
 //!   empty dates and times, `/` is an empty value.
+//!   Of the control record only MESCOD, MESFCT and CIMTYP are, as the rest tells how the document travelled.
 //! - Numbers of documents and batches stay as sent; of an item number that is all digits the leading zeros go.
 
 mod delivery;

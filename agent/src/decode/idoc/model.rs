@@ -199,8 +199,9 @@ impl Idoc {
             usage: if control.take("TEST").is_empty() { "P" } else { "T" }.to_owned(),
             ..Interchange::default()
         };
-        for name in ["TABNAM", "MESTYP"] {
-            control.take(name);
+        // What says how the document travelled is not kept: a document that comes again must not look revised.
+        for name in ["MESCOD", "MESFCT", "CIMTYP"] {
+            trade::keep(&mut event, &format!("idoc:EDI_DC40.{name}"), control.get(name));
         }
         event
     }

@@ -84,7 +84,6 @@ pub(super) fn read(messages: &mut Messages<'_, '_>, mut idoc: Idoc, message: &mu
     }
     let number = head(messages, message, &mut event, &mut idoc, header);
     model::place(messages, message, &mut event, &plants);
-    idoc.control.keep_rest(&mut event, "");
     if items.is_empty() && message.is_good() {
         let fault = trade::fault("MISSING_MANDATORY", "E1BP2017_GM_ITEM_CREATE", 0, "", "at least one item");
         let (line_no, text) = (message.line_no, message.text.clone());

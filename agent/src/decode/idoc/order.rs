@@ -30,7 +30,6 @@ pub(super) fn read(messages: &mut Messages<'_, '_>, mut idoc: Idoc, message: &mu
         reading.plants.push((point.id.clone(), "E1EDKA1/PARTN"));
     }
     model::place(messages, message, &mut event, &reading.plants);
-    idoc.control.keep_rest(&mut event, "");
     message.events.push(event);
 }
 
