@@ -178,6 +178,11 @@ impl Scan {
 
     fn end(&mut self, unz: &Segment) {
         let Some(interchange) = self.interchange.take() else { return };
+        // Without its terminator a UNZ is whole where it ends with the reference of its UNB.
+        if !unz.has_end && unz.at(2, 1) != interchange.control {
+            let wrong = fault("TRUNCATED_FILE", "UNZ", 0, "the file ends within UNZ", "a complete interchange");
+            return self.refuse(unz, wrong);
+        }
         // With groups UNZ counts them; senders that count messages all the same are understood.
         let count = if self.groups > 0 {
             self.other_count(unz, "UNZ/0036", &[self.groups, interchange.count], "groups")

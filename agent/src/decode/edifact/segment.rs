@@ -13,6 +13,8 @@ pub(super) struct Segment {
     pub(super) offset: u64,
     /// False where its bytes are no text.
     pub(super) is_text: bool,
+    /// False for a UNZ at the end of the file without its terminator.
+    pub(super) has_end: bool,
     /// Whether an element is repeated; only the first of them is seen in [`Segment::at`].
     pub(super) is_repeated: bool,
     /// Elements with their components; the first is the tag.

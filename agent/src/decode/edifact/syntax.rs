@@ -112,10 +112,11 @@ impl<R: Read> Reader<R> {
         }
         let offset = self.offset;
         self.raw.clear();
-        let mut is_released = false;
+        let (mut is_released, mut has_end) = (false, false);
         loop {
-            let Some(byte) = self.byte()? else { return Err(self.torn("the file ends within a segment")) };
+            let Some(byte) = self.byte()? else { break };
             if byte == self.services.terminator && !is_released {
+                has_end = true;
                 break;
             }
             // Line ends belong to no level of the character sets: lines of a fixed length are wrapped anywhere.
@@ -130,10 +131,14 @@ impl<R: Read> Reader<R> {
             }
         }
         let is_transcoded = self.charset != Charset::Utf8;
+        if !has_end && !self.raw.starts_with(b"UNZ") {
+            return Err(self.torn("the file ends within a segment"));
+        }
         let mut segment = Segment::split(&self.raw, &self.services, self.ordinal, offset, is_transcoded);
         if let Some(page) = self.code_page {
             segment.recode(page);
         }
+        segment.has_end = has_end;
         self.note(&segment);
         Ok(Some(segment))
     }
