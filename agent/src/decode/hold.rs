@@ -18,11 +18,9 @@ pub fn owner_of(code: &str) -> &'static str {
         | "INVALID_CODE"
         | "TOO_MANY_REPEATS"
         | "DOCUMENT_TOO_LARGE"
-        | "COUNT_MISMATCH"
         | "DUPLICATE_INTERCHANGE_CONTROL"
         | "ELEMENT_SHIFT"
         | "ENVELOPE_MISMATCH"
-        | "SCHEMA_VIOLATION"
         | "UNKNOWN_SITE" => "integration",
         _ => "warehouse",
     }

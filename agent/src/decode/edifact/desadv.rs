@@ -138,7 +138,7 @@ fn ship(line: &mut DocLine, direction: Direction, message: &mut Message) {
         line.keep_quantities(&["21"]);
     } else {
         line.keep_quantities(&["21"]);
-        if direction != Direction::In {
+        if direction != Direction::In && !line.has_faults {
             let fault = trade::fault("MISSING_MANDATORY", "QTY/C186.6063", 1, "no QTY+12", "the despatched quantity");
             message.fault(line.ordinal, fault, &line.text);
         }

@@ -90,6 +90,8 @@ pub(super) struct DocLine {
     pub(super) notes: Vec<String>,
     pub(super) extensions: Vec<(String, String)>,
     pub(super) warnings: Vec<Warning>,
+    /// Set where a quantity could not be read: that it is missing need not be said too.
+    pub(super) has_faults: bool,
 }
 
 /// A quantity, and what a stock report says about it.

@@ -249,8 +249,9 @@ impl LongReport {
         &self.seen
     }
 
-    /// Hands over the rest. Of a held report the segments are counted.
+    /// Hands over the rest, UNT included. Of a held report the segments are counted.
     pub(super) fn finish(&mut self, messages: &mut Messages<'_, '_>) -> ControlFlow<()> {
+        self.piece.lines += 1;
         if self.is_held {
             messages.end.lines += self.piece.lines;
             return ControlFlow::Continue(());

@@ -2,7 +2,8 @@
 //! D.93A on, also as EANCOM.
 //!
 //! Takes: UTF-8 text. Gives: the events of each message, or why it is held. The path of a segment: [`syntax`] splits,
-//! [`outline`] pairs UNB with UNZ and UNH with UNT and counts, [`envelope`] gathers messages, [`parse`] reads a message into a [`document::Document`] that
+//! [`outline`] pairs UNB with UNZ and UNH with UNT and counts, [`envelope`] gathers messages, [`parse`] reads a message
+//! (with [`item`] and [`package`]) into a [`document::Document`] that
 //! knows no message type, and one file for each type says which events that is.
 //!
 //! - A line of the ledger is a segment: `line_no` is its number in the file from 1, UNA counted; `column` is the element's place
@@ -27,9 +28,11 @@ mod desadv;
 mod document;
 mod envelope;
 mod invrpt;
+mod item;
 mod moment;
 mod order;
 mod outline;
+mod package;
 mod parse;
 mod recadv;
 mod segment;

@@ -73,6 +73,7 @@ fn order_line(line: &mut DocLine, message: &mut Message) {
             line.line.qty_ordered = Some(Decimal::ZERO);
             line.keep_quantities(&[]);
         }
+        None if line.has_faults => {}
         None => {
             let fault = trade::fault("MISSING_MANDATORY", "QTY/C186.6063", 1, "no QTY+21", "the ordered quantity");
             message.fault(line.ordinal, fault, &line.text);

@@ -85,7 +85,9 @@ fn receive(line: &mut DocLine, message: &mut Message) -> Vec<(&'static str, Deci
     let Some(received) = received else {
         let expected = "QTY+48, the received quantity, or QTY+194, what was accepted";
         let fault = trade::fault("MISSING_MANDATORY", "QTY/C186.6063", 1, "neither", expected);
-        message.fault(line.ordinal, fault, &line.text);
+        if !line.has_faults {
+            message.fault(line.ordinal, fault, &line.text);
+        }
         return Vec::new();
     };
     if unexplained > Decimal::ZERO {

@@ -19,7 +19,7 @@ const CHUNK: usize = 64 * 1024;
 pub(super) struct Services {
     pub(super) component: u8,
     pub(super) element: u8,
-    /// Decimal mark that the file declares; both marks are read whatever it says.
+    /// Decimal mark that the file declares, blank where it declares none; both marks are read whatever it says.
     pub(super) decimal: u8,
     /// Blank where none is used.
     pub(super) release: u8,
@@ -30,10 +30,10 @@ pub(super) struct Services {
 
 /// The set that holds without UNA (ISO 9735, level A).
 pub(super) const DEFAULT: Services =
-    Services { component: b':', element: b'+', decimal: b'.', release: b'?', repetition: b' ', terminator: b'\'' };
+    Services { component: b':', element: b'+', decimal: b' ', release: b'?', repetition: b' ', terminator: b'\'' };
 /// The control characters of level B: IS1, IS3, IS4.
 const CONTROLS: Services =
-    Services { component: 0x1f, element: 0x1d, decimal: b'.', release: b' ', repetition: b' ', terminator: 0x1c };
+    Services { component: 0x1f, element: 0x1d, decimal: b' ', release: b' ', repetition: b' ', terminator: 0x1c };
 
 impl Services {
     /// The six characters behind `UNA`.

@@ -58,10 +58,10 @@ fn lines_are_read() {
     );
     assert_eq!((first.status_code, &*first.status_source), (Some(LineStatus::ShortBackordered), "BP"));
     assert_eq!(first.expiry_date.unwrap().to_string(), "2027-12-31");
-    assert_eq!(first.container_ref, "354000000000000027");
+    assert_eq!(first.container_ref, "354000000000000028");
     assert_eq!(
         (second.serials.as_slice(), &*second.container_ref),
-        (&["S1".to_owned(), "S2".to_owned()][..], "354000000000000034")
+        (&["S1".to_owned(), "S2".to_owned()][..], "354000000000000035")
     );
 }
 
@@ -72,17 +72,17 @@ fn packages_stand_in_each_other() {
     let [pallet, carton, _] = events[3].containers.as_slice() else { panic!("three containers") };
     assert_eq!(
         (&*pallet.sscc, pallet.kind, &*pallet.parent_id),
-        ("354000000000000010", Some(ContainerKind::Pallet), "")
+        ("354000000000000011", Some(ContainerKind::Pallet), "")
     );
     assert_eq!(
         (pallet.weight.as_ref().unwrap().value.to_string(), &*pallet.dims),
         ("263.2".to_owned(), "1200x800 MMT")
     );
-    assert_eq!((carton.kind, &*carton.parent_id), (Some(ContainerKind::Carton), "354000000000000010"));
+    assert_eq!((carton.kind, &*carton.parent_id), (Some(ContainerKind::Carton), "354000000000000011"));
     let packed = &events[0].containers[0];
     assert_eq!(
         (&*packed.sscc, &*packed.contents[0].sku, packed.contents[0].qty),
-        ("354000000000000027", "SKU-1", Some(18.into()))
+        ("354000000000000028", "SKU-1", Some(18.into()))
     );
     assert_eq!(packed.contents[0].lot, "L77");
 }
@@ -99,27 +99,27 @@ fn a_short_is_an_exception_of_its_line() {
 
 #[test]
 fn a_range_of_sscc_is_written_out() {
-    let body = DESADV.replace("GIN+BJ+354000000000000034'", "GIN+BJ+354000000000000034:354000000000000058'");
+    let body = DESADV.replace("GIN+BJ+354000000000000035'", "GIN+BJ+354000000000000035:354000000000000059'");
 
     let events = events(KIND, &body);
     let shipment = events.iter().find(|e| e.event_type == EventType::ShipmentConfirmed).unwrap();
 
     let numbers: Vec<&str> = shipment.containers.iter().skip(2).map(|c| &*c.sscc).collect();
-    assert_eq!(numbers, ["354000000000000034", "354000000000000041", "354000000000000058"]);
+    assert_eq!(numbers, ["354000000000000035", "354000000000000042", "354000000000000059"]);
     assert_eq!((&*shipment.lines[1].container_ref, warnings(shipment)), ("", vec!["CONTAINER_AMBIGUOUS"]));
 }
 
 #[test]
 fn a_line_without_its_own_package_lies_in_the_one_around_it() {
     let body =
-        DESADV.replace("GIN+BJ+354000000000000034'\n", "").replace("CPS+4+2'\nPAC+1++CT'\nPCI+33E'\n", "CPS+4+2'\n");
+        DESADV.replace("GIN+BJ+354000000000000035'\n", "").replace("CPS+4+2'\nPAC+1++CT'\nPCI+33E'\n", "CPS+4+2'\n");
 
     let events = events(KIND, &body);
 
     assert_eq!(events[2].lines.len(), 0);
     assert_eq!(
         events.iter().find(|e| e.event_type == EventType::ShipmentConfirmed).unwrap().lines[1].container_ref,
-        "354000000000000010"
+        "354000000000000011"
     );
 }
 
@@ -201,7 +201,7 @@ fn the_feed_chooses_the_item_number() {
 fn partners_units_are_read_by_the_feeds_table() {
     let text = interchange(&[(KIND, &DESADV.replace("QTY+12:5:PCE", "QTY+12:5:STK"))]);
 
-    let outcome = outcome_with("", "[table.uom]\nSTK = \"EA\"", &text);
+    let outcome = outcome_with("", "[[table]]\nname = \"uom\"\nrows = { STK = \"EA\" }", &text);
 
     assert_eq!(good(outcome)[3].lines[1].uom, "EA");
 }

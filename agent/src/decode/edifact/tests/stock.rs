@@ -87,8 +87,11 @@ fn a_movement_before_its_quantities_holds_for_all_of_them() {
 fn the_partners_tables_say_what_codes_mean() {
     let text = interchange(&[(KIND, &format!("{HEAD}LIN+1++SKU-1:SA'\nQTY+198:5:PCE'\nQTY+1:2:PCE'\nINV+2++Z9'"))]);
 
-    let outcome =
-        outcome_with("", "[table.stock_status]\n198 = \"in_transit\"\n[table.reason]\nZ9 = \"rework\"", &text);
+    let outcome = outcome_with(
+        "",
+        "[[table]]\nname = \"stock_status\"\nrows = { 198 = \"in_transit\" }\n[[table]]\nname = \"reason\"\nrows = { Z9 = \"rework\" }",
+        &text,
+    );
 
     let events = good(outcome);
     assert_eq!((&*events[0].lines[0].stock_status_to, &*events[1].lines[0].reason.code), ("in_transit", "rework"));
