@@ -69,6 +69,7 @@ impl Charset {
 /// Reads a file as UTF-8, without byte order mark.
 pub(super) struct Utf8Reader<R> {
     input: R,
+    charset: Charset,
     decoder: Option<Decoder>,
     is_latin1: bool,
     raw: Vec<u8>,
@@ -86,7 +87,12 @@ impl<R: Read> Utf8Reader<R> {
             Charset::Windows1252 => Some(WINDOWS_1252.new_decoder_without_bom_handling()),
         };
         let is_latin1 = charset == Charset::Latin1;
-        Self { input, decoder, is_latin1, raw: Vec::new(), raw_at: 0, is_started: false, is_ended: false }
+        Self { input, charset, decoder, is_latin1, raw: Vec::new(), raw_at: 0, is_started: false, is_ended: false }
+    }
+
+    /// How the file spells its characters.
+    pub(super) fn charset(&self) -> Charset {
+        self.charset
     }
 
     fn refill(&mut self, most: usize) -> io::Result<()> {

@@ -28,7 +28,7 @@ pub(super) enum Outcome<'o> {
 }
 
 /// Where a row stands.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Place {
     pub(super) line_no: u64,
     pub(super) offset: u64,

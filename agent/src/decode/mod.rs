@@ -402,7 +402,14 @@ impl Decoder {
                         let offset = setup.offset;
                         return x12::pass(text, outline, offset, Messages::new(parse, setup, visit));
                     }
-                    DialectKind::Edifact => edifact::pass,
+                    DialectKind::Edifact => {
+                        // A trailer judges what stands before it: the envelope is read first.
+                        let outline = edifact::outline(text, parse)?;
+                        input.rewind().map_err(DecodeError::Read)?;
+                        let text = Utf8Reader::new(input, charset);
+                        let offset = setup.offset;
+                        return edifact::pass(text, outline, offset, Messages::new(parse, setup, visit));
+                    }
                     DialectKind::Epcis => epcis::pass,
                     DialectKind::Idoc => idoc::pass,
                     DialectKind::Gs1Xml => gs1::pass,

@@ -139,11 +139,16 @@ impl DialectKind {
                 ("sku", OptionKind::List),
             ],
             Self::Edifact => &[
+                ("answer", OptionKind::Switch),
                 ("lenient_counts", OptionKind::Switch),
                 ("direction", OptionKind::Word(&["in", "out"])),
                 ("sku", OptionKind::List),
             ],
-            Self::Idoc => &[("direction", OptionKind::Word(&["in", "out"]))],
+            Self::Idoc => &[
+                ("direction", OptionKind::Word(&["in", "out"])),
+                ("layout", OptionKind::List),
+                ("sku", OptionKind::List),
+            ],
             Self::Gs1Xml | Self::Ubl => &[("direction", OptionKind::Word(&["in", "out"])), ("sku", OptionKind::List)],
             Self::Epcis => &[],
         }
