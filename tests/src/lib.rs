@@ -5,5 +5,7 @@ pub mod bench;
 #[cfg(feature = "programs")]
 pub mod demo;
 #[cfg(feature = "programs")]
+pub mod fuzz;
+#[cfg(feature = "programs")]
 pub mod harness;
 pub mod sim;

@@ -27,6 +27,10 @@ pub(super) fn feed(section: Section<'_, '_>, base: &Path, loaded: &mut Loaded) -
     let name = section.text("name").map(str::to_owned);
     let expect_every = section.measured("expect_every", units::duration);
     let expect_hours = section.measured("expect_hours", units::hours);
+    let answers = section.text("answers").map(PathBuf::from);
+    if let (Some(false), Some(node)) = (answers.as_ref().map(|path| path.is_absolute()), section.node("answers")) {
+        section.wrong(node, "C029", "`answers` must start with /".to_owned(), "the agent has no working folder");
+    }
     let profile_node = section.node("profile");
     let path = path?;
     let read = read_profile(&path, loaded);
@@ -38,7 +42,7 @@ pub(super) fn feed(section: Section<'_, '_>, base: &Path, loaded: &mut Loaded) -
     section.close();
     let profile = Arc::new(read?);
     let name = name.unwrap_or_else(|| profile.name.clone());
-    Some(FeedConfig { name, folder: folder?, profile, profile_path: path, expect_every, expect_hours })
+    Some(FeedConfig { name, folder: folder?, profile, profile_path: path, expect_every, expect_hours, answers })
 }
 
 fn read_profile(path: &Path, loaded: &mut Loaded) -> Option<profile::Profile> {

@@ -161,6 +161,8 @@ pub struct FeedConfig {
     pub expect_every: Option<Duration>,
     /// Hours of the day in which that holds.
     pub expect_hours: Option<Hours>,
+    /// Folder into which answers to files are written; below the state folder unless given.
+    pub answers: Option<PathBuf>,
 }
 
 /// What was read and what was found.

@@ -14,7 +14,7 @@ use docksync_proto::{event::Event, identity};
 use jiff::{Timestamp, civil::Date};
 
 use super::{
-    Feed, IntakeError,
+    Feed, IntakeError, answers,
     kept::Kept,
     md5,
     open::{self, Opened},
@@ -72,6 +72,7 @@ pub(super) struct Pending {
     refusals: Vec<HeldLine>,
     sha256: String,
     earlier: Option<String>,
+    answers: Vec<answers::Ready>,
 }
 
 impl Pending {
@@ -117,8 +118,9 @@ impl Desk<'_> {
             found_at: self.now,
         };
         let (tickets, appended, sha256) = (VecDeque::new(), Appended::default(), identity::hex(&sha256));
-        let (refusals, path) = (Vec::new(), path.to_path_buf());
-        let mut pending = Pending { path, file: None, tickets, appended, held: 0, refusals, sha256, earlier: None };
+        let (refusals, answers, path) = (Vec::new(), Vec::new(), path.to_path_buf());
+        let mut pending =
+            Pending { path, file: None, tickets, appended, held: 0, refusals, sha256, earlier: None, answers };
         match self.store.begin(&file).map_err(|source| self.queue(&file.path, source))? {
             Begun::Duplicate { file, earlier } => {
                 (pending.file, pending.earlier) = (Some(file), Some(earlier));
@@ -174,6 +176,10 @@ impl Desk<'_> {
         let path = &pending.path;
         // Every file was registered by its chunks or before.
         let Some(id) = pending.file else { return Err(self.queue(path, QueueError::Closed)) };
+        // The events are on disk: only now may anybody be told so. A file that was known was answered when it came first.
+        if pending.earlier.is_none() {
+            answers::write(&self.feed.answers, &pending.answers)?;
+        }
         let shelf = if pending.refusals.is_empty() { Shelf::Archive } else { Shelf::Quarantine };
         let to = self.shelves.shelve(path, &self.feed.folder, shelf, self.today)?;
         self.move_companion(path, &to);
@@ -219,6 +225,8 @@ impl Desk<'_> {
         for warning in &survey.warnings {
             tracing::warn!(feed = %file.feed, file = %file.name, warning, "export was doubtful");
         }
+        let mut pending = pending;
+        pending.answers = answers::of(self.feed.decoder.profile(), &facts, &survey);
         let mut writer = Writer::new(self, file, pending, done, order);
         if survey.is_refused() {
             return writer.refuse(survey);
@@ -234,6 +242,24 @@ impl Desk<'_> {
         }
         unchanged(opened, &file.path)?;
         writer.end(survey.records, survey.lines)
+    }
+
+    /// Writes the answers to a file whose events are stored and whose answers a crash may have cut off.
+    pub(super) fn answer_again(&self, path: &Path, name: &str, sha256: &[u8; 32]) -> Result<(), IntakeError> {
+        if !self.feed.decoder.profile().has_answers() {
+            return Ok(());
+        }
+        let mut opened = open::open(path)?;
+        let facts = FileFacts {
+            feed: self.feed.name.clone(),
+            name: name.to_owned(),
+            sha256: identity::hex(sha256),
+            size: opened.size,
+            record_time: self.now,
+        };
+        let decode = |source| IntakeError::Decode { path: path.to_path_buf(), source };
+        let survey = self.feed.decoder.survey(&mut opened.file, &facts).map_err(decode)?;
+        answers::write(&self.feed.answers, &answers::of(self.feed.decoder.profile(), &facts, &survey))
     }
 
     /// A companion that holds a sum must hold this one.

@@ -19,6 +19,7 @@
 //!
 //! It does not read contents ([`crate::decode`]) and keeps no database ([`crate::queue`]).
 
+mod answers;
 mod board;
 mod capture;
 mod clock;
@@ -147,6 +148,14 @@ pub enum IntakeError {
         /// Why.
         source: io::Error,
     },
+    /// An answer to a file could not be written.
+    #[error("cannot write answer {path}")]
+    Answer {
+        /// The answer.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
     /// The bytes could not be read while decoding.
     #[error("export {path}")]
     Decode {
@@ -191,6 +200,7 @@ impl IntakeError {
             | Self::Changed { .. }
             | Self::Move { .. }
             | Self::Reason { .. }
+            | Self::Answer { .. }
             | Self::Sum { .. }
             | Self::Decode { .. } => Disposition::Retry,
             Self::NotPlain { .. } | Self::TooLarge { .. } | Self::Incomplete { .. } | Self::Encode { .. } => {
@@ -213,7 +223,7 @@ impl IntakeError {
             Self::TooLarge { .. } => "F005",
             Self::Changed { .. } | Self::Sum { .. } => "F007",
             Self::Incomplete { .. } => "F011",
-            Self::Move { .. } | Self::Reason { .. } => "F031",
+            Self::Move { .. } | Self::Reason { .. } | Self::Answer { .. } => "F031",
             Self::Encode { .. } => "F008",
             Self::Queue { .. } => "F009",
             Self::Thread { .. } => "F010",
@@ -232,6 +242,7 @@ impl IntakeError {
             | Self::Sum { .. }
             | Self::Incomplete { .. }
             | Self::Reason { .. }
+            | Self::Answer { .. }
             | Self::Decode { .. }
             | Self::Encode { .. }
             | Self::Queue { .. }
@@ -260,6 +271,7 @@ struct Feed {
     decoder: Decoder,
     expect_every: Option<Duration>,
     expect_hours: Option<Hours>,
+    answers: PathBuf,
 }
 
 #[derive(Debug, Clone)]
@@ -291,6 +303,7 @@ impl Intake {
             decoder: Decoder::new(Arc::clone(&feed.profile), &site.id, &site.time_zone, &site.time_zone_name),
             expect_every: feed.expect_every,
             expect_hours: feed.expect_hours,
+            answers: feed.answers.clone().unwrap_or_else(|| config.state_dir.join("outbox").join(&feed.name)),
         };
         let feeds: Vec<Feed> = config.feeds.iter().map(feed).collect();
         let facts = |feed: &Feed| Facts::of(feed.name.clone(), feed.folder.clone());

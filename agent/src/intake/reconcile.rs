@@ -59,6 +59,11 @@ impl Intake {
         }
         let shelf = if file.is_refused { Shelf::Quarantine } else { Shelf::Archive };
         if is_there {
+            if file.is_captured
+                && let Err(error) = desk.answer_again(&file.path, &file.name, &file.sha256)
+            {
+                tracing::warn!(feed = %file.feed, file = %file.name, error = %error, "answer could not be written again");
+            }
             // A move that fails now is tried again at the next start; the content is safe.
             if let Err(error) = desk.move_away(file.file, &file.path, shelf) {
                 tracing::warn!(feed = %file.feed, file = %file.name, error = %error, "file could not be moved");

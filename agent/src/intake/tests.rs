@@ -181,6 +181,8 @@ struct Dock {
     store: Arc<MemoryStore>,
     clock: Arc<TestClock>,
     complete: &'static str,
+    /// Added to the profile.
+    more: &'static str,
     memory: Memory,
     device: Option<u64>,
 }
@@ -193,7 +195,7 @@ impl Dock {
         std::fs::create_dir(dir.path().join("in")).unwrap();
         let clock = TestClock { start: Instant::now(), millis: AtomicU64::new(0) };
         let store = Arc::new(MemoryStore::default());
-        Self { dir, store, clock: Arc::new(clock), complete, memory: Memory::default(), device: None }
+        Self { dir, store, clock: Arc::new(clock), complete, more: "", memory: Memory::default(), device: None }
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -211,6 +213,7 @@ impl Dock {
              [[field]]\nto = \"event_time\"\nfrom = {{ column = \"at\" }}\n",
             self.complete
         );
+        let profile = profile + self.more;
         std::fs::write(self.path("pick.toml"), profile).unwrap();
         let text = format!(
             "[site]\nid = \"DC7\"\ntime_zone = \"America/Chicago\"\n[centre]\nhost = \"h\"\n[state]\ndir = \"state\"\n\
@@ -520,4 +523,51 @@ fn the_room_runs_captures_and_stops() {
     });
 
     assert_eq!(dock.store.events(), 5);
+}
+
+const RESPONSE: &str =
+    "\n[answer]\nname = \"{stem}.ack\"\ntext = \"{name};{status};{taken};{held}\\n\"\nline = \"{line};{code}\\n\"\n";
+
+#[test]
+fn a_file_is_answered_once_its_events_are_stored() {
+    let mut dock = Dock { more: RESPONSE, ..Dock::new("{ rule = \"rename\" }") };
+    let intake = dock.open();
+    std::fs::write(
+        dock.path("in/a.csv"),
+        format!("{HEADER}SO1,4711,1,2026-11-23T09:00:00\nSO2,4711,x,2026-11-23T09:00:00\n"),
+    )
+    .unwrap();
+
+    *dock.store.appends_left.lock().unwrap() = Some(0);
+    dock.turn(&intake);
+    assert!(dock.names("state/outbox/pick").is_empty(), "nothing is said before it is true");
+    *dock.store.appends_left.lock().unwrap() = None;
+    dock.pass(5);
+    dock.turn(&intake);
+
+    let answer = std::fs::read_to_string(dock.path("state/outbox/pick/a.ack")).unwrap();
+    assert_eq!(answer, "a.csv;PARTIAL;1;1\n3;INVALID_QUANTITY\n");
+}
+
+#[test]
+fn an_answer_that_a_crash_cut_off_is_written_at_start() {
+    let mut dock = Dock { more: RESPONSE, ..Dock::new("{ rule = \"rename\" }") };
+    let intake = dock.open();
+    dock.put("a.csv", 1);
+    dock.turn(&intake);
+    // As before the answer and the move: the file lies where it was claimed, its events are stored.
+    let (archived, answer) = (dock.path(ARCHIVE).join("a.csv"), dock.path("state/outbox/pick/a.ack"));
+    let claimed = dock.path("state/work/pick/9/a.csv");
+    std::fs::create_dir_all(claimed.parent().unwrap()).unwrap();
+    std::fs::rename(&archived, &claimed).unwrap();
+    std::fs::remove_file(&answer).unwrap();
+    {
+        let mut files = dock.store.files.lock().unwrap();
+        files[0].moved_to = None;
+        files[0].file.path = claimed;
+    }
+
+    let _intake = dock.open();
+
+    assert!(answer.exists() && archived.exists());
 }

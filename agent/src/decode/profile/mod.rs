@@ -7,6 +7,7 @@ pub mod cases;
 pub mod dialect;
 mod fields;
 mod read;
+mod response;
 
 use std::collections::BTreeMap;
 
@@ -20,6 +21,7 @@ use super::{number::NumberForm, rows::Dialect, target::Target};
 pub use cases::{Case, CaseInput};
 pub use dialect::{DialectKind, DialectParse};
 pub use read::read;
+pub use response::ResponseRule;
 
 /// A feed profile.
 #[derive(Debug, Clone)]
@@ -62,6 +64,8 @@ pub struct Profile {
     pub keeps_unknown: bool,
     /// Its own tests.
     pub cases: Vec<Case>,
+    /// What the warehouse system is told about each file.
+    pub response: Option<ResponseRule>,
 }
 
 impl Profile {
@@ -89,6 +93,7 @@ impl Profile {
             refuses_file: false,
             keeps_unknown: true,
             cases: Vec::new(),
+            response: None,
         }
     }
 
@@ -100,6 +105,11 @@ impl Profile {
             Parse::Dialect(parse) => parse.dialect.as_str(),
         };
         format!("{kind}:{}", self.name)
+    }
+
+    /// Whether files of the feed are answered.
+    pub fn has_answers(&self) -> bool {
+        self.response.is_some() || matches!(&self.parse, Parse::Dialect(parse) if parse.is_set("answer"))
     }
 
     /// Zone declared by the profile.

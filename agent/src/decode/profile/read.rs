@@ -11,6 +11,7 @@ use super::{
     RecordType, Revision, Scope, TypeRule, cases,
     dialect::OptionKind,
     fields::{self, Ground},
+    response,
 };
 use crate::{
     config::{
@@ -67,7 +68,7 @@ fn profile(root: Section<'_, '_>) -> Option<Profile> {
     let fields: Vec<Option<Field>> = root.sections("field").into_iter().map(|s| fields::field(s, &ground)).collect();
     let checks: Vec<_> = root.sections("check").into_iter().map(|s| fields::check(s, &ground)).collect();
     let (refuses_file, keeps_unknown) = on_error(&root);
-    let cases = cases::cases(&root);
+    let (cases, response) = (cases::cases(&root), response::read(&root));
     let is_split = !has_group && !ground.has_header_scope;
     let profile = feed.and_then(|feed| {
         let fields = fields.into_iter().collect::<Option<Vec<_>>>();
@@ -84,6 +85,7 @@ fn profile(root: Section<'_, '_>) -> Option<Profile> {
             refuses_file,
             keeps_unknown,
             cases: cases?,
+            response,
             ..half
         })
     });
@@ -97,11 +99,11 @@ fn profile(root: Section<'_, '_>) -> Option<Profile> {
 /// A feed whose documents need no mapping.
 fn document_feed(root: Section<'_, '_>, feed: Option<Section<'_, '_>>, parsed: Option<Parse>) -> Option<Profile> {
     let (refuses_file, keeps_unknown) = on_error(&root);
-    let cases = cases::cases(&root);
+    let (cases, response) = (cases::cases(&root), response::read(&root));
     let profile = feed.and_then(|feed| {
         let half = head(&feed, false);
         feed.close();
-        Some(Profile { parse: parsed?, refuses_file, keeps_unknown, cases: cases?, ..half? })
+        Some(Profile { parse: parsed?, refuses_file, keeps_unknown, cases: cases?, response, ..half? })
     });
     root.close();
     profile
@@ -157,6 +159,7 @@ fn head(feed: &Section<'_, '_>, is_split: bool) -> Option<Profile> {
         refuses_file: false,
         keeps_unknown: true,
         cases: Vec::new(),
+        response: None,
     })
 }
 
