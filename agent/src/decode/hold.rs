@@ -17,6 +17,7 @@ pub fn owner_of(code: &str) -> &'static str {
         | "INVALID_ACTION"
         | "INVALID_CODE"
         | "TOO_MANY_REPEATS"
+        | "COUNT_MISMATCH"
         | "DOCUMENT_TOO_LARGE"
         | "DUPLICATE_INTERCHANGE_CONTROL"
         | "ELEMENT_SHIFT"

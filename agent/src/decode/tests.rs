@@ -183,9 +183,11 @@ fn one_bad_line_refuses_the_file_where_the_feed_says_so() {
 fn a_feed_whose_newest_statement_counts_says_so_of_each_event() {
     let text = std::fs::read_to_string(root().join("config/feeds/pick-csv.toml")).unwrap();
     let latest = decoder_of(&text.replace("on_revision = \"hold\"", "on_revision = \"latest\""));
-    let bytes = b"order,line,sku,qty,picked_at\nSO1,1,4711,3,2026-11-23T09:15:00\n";
+    let sample = std::fs::read_to_string(root().join("tests/golden/feeds/pick-csv.csv")).unwrap();
+    let rows: Vec<&str> = sample.lines().take(2).collect();
+    let bytes = rows.join("\n").into_bytes();
 
-    let (held, latest) = (read(&decoder("pick-csv"), bytes), read(&latest, bytes));
+    let (held, latest) = (read(&decoder("pick-csv"), &bytes), read(&latest, &bytes));
 
     let action = |read: &Read| read.events[0].action;
     assert_eq!((action(&held), action(&latest)), (Action::Add, Action::Change));
