@@ -54,7 +54,7 @@ pub(super) fn decoder_of(text: &str) -> Decoder {
     Decoder::new(Arc::new(profile), &SiteId::new("DC7").unwrap(), &zone, "America/Chicago")
 }
 
-/// Reads a file as the agent does: nothing is taken of one that is refused. The line ledger must come out even.
+/// Reads a file as the agent does: nothing is taken of one that is refused.
 pub(super) fn read(decoder: &Decoder, bytes: &[u8]) -> Outcome {
     read_from(decoder, &mut Cursor::new(bytes), bytes.len())
 }
