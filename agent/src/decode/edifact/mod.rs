@@ -97,8 +97,8 @@ pub(super) fn pass<R: Read>(
             }
             Ok(None) => break,
             Err(Stop::Read(error)) => return Err(DecodeError::Read(error)),
-            Err(Stop::Broken { line_no, fault, text }) => {
-                messages.refuse(line_no, fault, &text);
+            Err(Stop::Broken(broken)) => {
+                messages.refuse(broken.line_no, broken.fault, &broken.text);
                 break;
             }
         }

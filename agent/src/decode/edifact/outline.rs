@@ -72,7 +72,9 @@ pub(super) fn read<R: Read>(mut reader: Reader<R>, is_lenient: bool) -> Result<O
         };
         match stop {
             Stop::Read(error) => return Err(DecodeError::Read(error)),
-            Stop::Broken { line_no, fault, text } => scan.outline.refusals.extend(hold::held(line_no, &[fault], &text)),
+            Stop::Broken(broken) => {
+                scan.outline.refusals.extend(hold::held(broken.line_no, &[broken.fault], &broken.text));
+            }
         }
         break;
     }

@@ -61,7 +61,15 @@ pub(super) enum Stop {
     /// The bytes could not be read.
     Read(io::Error),
     /// Nothing behind this place can be trusted.
-    Broken { line_no: u64, fault: Fault, text: String },
+    Broken(Box<Broken>),
+}
+
+/// Where and why.
+#[derive(Debug)]
+pub(super) struct Broken {
+    pub(super) line_no: u64,
+    pub(super) fault: Fault,
+    pub(super) text: String,
 }
 
 /// Reads segments one by one.
@@ -113,8 +121,7 @@ impl<R: Read> Reader<R> {
         let offset = self.offset;
         self.raw.clear();
         let (mut is_released, mut has_end) = (false, false);
-        loop {
-            let Some(byte) = self.byte()? else { break };
+        while let Some(byte) = self.byte()? {
             if byte == self.services.terminator && !is_released {
                 has_end = true;
                 break;
@@ -236,7 +243,8 @@ impl<R: Read> Reader<R> {
 
     fn broken(&self, code: &'static str, found: &str, expected: String) -> Stop {
         let text = String::from_utf8_lossy(self.raw.get(..200).unwrap_or(&self.raw)).into_owned();
-        Stop::Broken { line_no: self.ordinal, fault: hold::whole(code, "", found, expected), text }
+        let fault = hold::whole(code, "", found, expected);
+        Stop::Broken(Box::new(Broken { line_no: self.ordinal, fault, text }))
     }
 
     fn peek(&mut self) -> Result<Option<u8>, Stop> {

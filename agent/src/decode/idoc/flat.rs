@@ -12,8 +12,10 @@ use super::{
 };
 use crate::decode::{DecodeError, documents::Place, hold, message::Messages};
 
-/// Characters of a whole control record and of a whole data record.
-const FULL: [usize; 2] = [524, 1063];
+/// Characters of a whole control record.
+const CONTROL: usize = 524;
+/// Characters of a whole data record.
+const DATA: usize = 1063;
 /// Characters of a segment's name.
 const NAME: usize = 30;
 
@@ -55,7 +57,8 @@ pub(super) fn read<R: Read>(text: R, offset: u64, messages: &mut Messages<'_, '_
             }
             continue;
         }
-        if !record.has_end && !FULL.contains(&line.chars().count()) {
+        let full = if line.starts_with("EDI_DC") { CONTROL } else { DATA };
+        if !record.has_end && line.chars().count() != full {
             let expected = "a line end behind the last record";
             messages.refuse(line_no, hold::whole("TRUNCATED_FILE", "", "a record without its end", expected), line);
             return Ok(());

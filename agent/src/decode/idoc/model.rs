@@ -188,7 +188,7 @@ impl Idoc {
         let control = &mut self.control;
         let (sender, receiver) = (control.take("SNDPRN"), control.take("RCVPRN"));
         let named = |id: String, kind: String| match kind.is_empty() {
-            false if !id.is_empty() => format!("{id}:{kind}"),
+            false if !id.is_empty() => format!("{kind}:{id}"),
             _ => id,
         };
         event.interchange = Interchange {

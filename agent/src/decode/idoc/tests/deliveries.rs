@@ -191,7 +191,7 @@ fn a_bad_idoc_is_held_and_its_neighbour_flows() {
 
     let held: Vec<_> = outcome.held.iter().map(|l| (&*l.code, &*l.field, &*l.found)).collect();
     assert_eq!(held, [("INVALID_QUANTITY", "E1EDL24/LFIMG", "x")]);
-    assert_eq!(outcome.held[0].line_no, 79);
+    assert_eq!(outcome.held[0].line_no, 72);
     assert!(outcome.events.iter().all(|event| event.correlation_id == "0080001235"));
 }
 
