@@ -3,6 +3,8 @@
 //! What a test must not touch is replaced in the text before it is run: `/etc/docksync`, the state folders, ports and the
 //! centre's name; the default settings file is named where a command leaves it out. Nothing else is changed.
 
+#![expect(clippy::unwrap_used, reason = "what a test cannot have, it cannot go on without")]
+
 use std::{
     collections::BTreeMap,
     fs,
