@@ -45,9 +45,11 @@ fn stated(line: &Line) -> Option<Decimal> {
 
 /// Changes of balances that the event makes at its site, through `each`.
 pub fn movements<'e>(event: &'e Event, mut each: impl FnMut(Movement<'e>)) {
-    let direction = match event.action {
-        Action::Void => -1,
-        Action::Add | Action::Change => 1,
+    let direction = match (event.action, event.event_type) {
+        // Its type says already that it takes a shipment back; documents call such an event void as well.
+        (_, EventType::ShipmentVoided) => 1,
+        (Action::Void, _) => -1,
+        (Action::Add | Action::Change, _) => 1,
     };
     for line in &event.lines {
         let movement = |status: &'e str, quantity: Decimal, sign: i64| Movement {
@@ -81,11 +83,14 @@ pub fn movements<'e>(event: &'e Event, mut each: impl FnMut(Movement<'e>)) {
                     each(movement(&line.stock_status_to, q, 1));
                 }
             }
-            EventType::CycleCountCompleted => {
-                if let (Some(before), Some(after)) = (line.qty_before, line.qty_after.or(line.qty)) {
+            EventType::CycleCountCompleted => match (line.qty_before, line.qty_after, line.qty) {
+                (Some(before), Some(after), _) | (Some(before), None, Some(after)) => {
                     each(movement(&line.stock_status_to, after - before, 1));
                 }
-            }
+                // A report of differences (X12 947 with reason AA) tells neither side.
+                (None, None, Some(delta)) => each(movement(&line.stock_status_to, delta, 1)),
+                _ => {}
+            },
             // Demand, work in progress, moves within the site, statements and answers change no balance.
             EventType::OrderSubmitted
             | EventType::OrderAcknowledged

@@ -131,11 +131,15 @@ fn the_commands_of_the_readme_install_a_centre_and_a_site() {
     fs::write(machine.path("PICK_20261123.csv"), good.join("\n")).unwrap();
     let blocks = blocks();
     let known: Vec<&str> = blocks.iter().map(|(name, _)| name.as_str()).collect();
-    assert_eq!(
-        known,
-        ["On a Debian machine with Rust (1.95 or later) and a C compiler:", "At the centre:", "At a site:"],
-        "a new block of commands needs a place here"
-    );
+    let expected = [
+        "On a Debian machine with Rust (1.95 or later) and a C compiler:",
+        "At the centre:",
+        "At a site:",
+        "For whoever connects a WMS. Nothing needs to run yet, and nothing is stored or sent. First see what comes out of a file of a standard:",
+        "is 1 then. A file of the WMS's own form needs a profile. Have one written from an example, look over what is marked \"(guessed)\", try it:",
+        "the events are on disk, into the feed's `answers` folder. Then name the folder in `agent.toml` as a `[[feed]]`, and check:",
+    ];
+    assert_eq!(known, expected, "a new block of commands needs a place here");
 
     for (name, commands) in &blocks {
         for command in commands {

@@ -80,15 +80,15 @@ fn batches(events: &[Event], rows: &mut Rows) -> anyhow::Result<()> {
 }
 
 /// CPU seconds of this process since a moment.
-struct Watch(f64);
+pub(super) struct Watch(f64);
 
 impl Watch {
-    fn start() -> anyhow::Result<Self> {
+    pub(super) fn start() -> anyhow::Result<Self> {
         Ok(Self(rig::cpu_secs(std::process::id())?))
     }
 
     /// At least one tick of the kernel's clock, so that a rate stays finite.
-    fn secs(&self) -> anyhow::Result<f64> {
+    pub(super) fn secs(&self) -> anyhow::Result<f64> {
         Ok((rig::cpu_secs(std::process::id())? - self.0).max(0.01))
     }
 }

@@ -7,6 +7,7 @@
 pub mod bare;
 pub mod codec;
 pub mod export;
+mod formats;
 pub mod latency;
 pub mod line;
 pub mod memory;
@@ -94,6 +95,7 @@ type Measurement = (&'static str, fn(&Options, &Path, &mut Rows) -> anyhow::Resu
 
 const ALL: &[Measurement] = &[
     ("codec", codec::measure),
+    ("formats", formats::measure),
     ("line", line::measure),
     ("small", small::measure),
     ("latency", latency::measure),

@@ -205,6 +205,13 @@ impl Example<'_> {
         let (delimiter, header) = (quoted(&char::from(sheet.delimiter).to_string()), sheet.has_header);
         let mark = if has_comma { "," } else { "." };
         out.push_str(&format!("type = \"csv\"\ndelimiter = {delimiter}\nheader = {header}\ndecimal = \"{mark}\"\n\n"));
+        let of_document = names.iter().enumerate().find(|(_, name)| is_document(event_type, columns::field_of(name)));
+        if let Some((at, name)) = of_document {
+            let column = if by_place { at.to_string() } else { quoted(name) };
+            out.push_str(&format!(
+                "[group]\nby = [{column}]          # (guessed) neighbouring rows of one document\n\n"
+            ));
+        }
         out.push_str(&fields);
         Ok(out)
     }
@@ -269,6 +276,15 @@ impl Example<'_> {
             out.push_str("# (missing) which column holds the item number?\n# [[field]]\n# to = \"lines.item.sku\"\n# from = { column = \"...\" }\n");
         }
         (event_type, out)
+    }
+}
+
+/// Whether this field names the document whose rows lie below one another.
+fn is_document(event_type: EventType, field: Option<&str>) -> bool {
+    match event_type {
+        EventType::ShipmentConfirmed | EventType::OrderSubmitted => field == Some("references.depositor_order"),
+        EventType::ReceiptConfirmed => field == Some("references.receipt"),
+        _ => false,
     }
 }
 
@@ -361,7 +377,8 @@ mod tests {
 
     #[test]
     fn a_profile_written_from_rows_reads_them() {
-        let text = "Order No;Item;Shipped Qty;Unit;Ship Date\nSO1;4711;12,5;KG;23.11.2026 09:15\nSO2;4712;1;EA;23.11.2026 09:20\n";
+        let text = "Order No;Item;Shipped Qty;Unit;Ship Date\nSO1;4711;12,5;KG;23.11.2026 09:15\n\
+                    SO1;4713;2;EA;23.11.2026 09:15\nSO2;4712;1;EA;23.11.2026 09:20\n";
 
         let (code, out, err) = run("SHIP_20261123.csv", text);
 
