@@ -1,6 +1,6 @@
 //! A message as it was read, before anybody says which events it is: header, lines, packages.
 
-use docksync_proto::event::{Container, Event, EventType, Line, RefKind, Warning};
+use docksync_proto::event::{Container, Event, EventType, Line, LineStatus, RefKind, Warning};
 use rust_decimal::Decimal;
 
 use super::{codes, moment::Dated, segment::Segment};
@@ -234,6 +234,11 @@ pub(super) fn check_mark(event: &mut Event, segment: &Segment, text: &str, decim
         let mark = char::from(decimal);
         doubt(event, "DECIMAL_MARK", segment.tag(), format!("`{text}` is read as a number, UNA declares `{mark}`"));
     }
+}
+
+/// How a line ended (data element 4221): the partner's table first, then the standard's codes.
+pub(super) fn line_status(messages: &Messages<'_, '_>, code: &str) -> Option<LineStatus> {
+    messages.parse.partner("status", code).and_then(LineStatus::from_word).or_else(|| codes::discrepancy(code))
 }
 
 /// Picks the item number: the feed's own order first, then the usual one, then whatever is there.
