@@ -191,6 +191,17 @@ fn what_is_needed_is_named_where_it_is_missing() {
 }
 
 #[test]
+fn numbers_beyond_the_contract_are_refused_before_they_are_reckoned_with() {
+    let body = DESADV
+        .replace("QTY+12:18:PCE", "QTY+12:-79228162514264337593543950335:PCE")
+        .replace("QTY+21:20:PCE", "QTY+21:79228162514264337593543950335:PCE");
+
+    let codes: Vec<String> = faults(KIND, &body).into_iter().map(|(_, code, _)| code).collect();
+
+    assert_eq!(codes, ["INVALID_QUANTITY", "INVALID_QUANTITY"]);
+}
+
+#[test]
 fn the_feed_chooses_the_item_number() {
     let outcome = outcome_with("sku = [\"IN\", \"SRV\"]", "", &interchange(&[(KIND, DESADV)]));
 
