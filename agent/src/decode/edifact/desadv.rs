@@ -5,7 +5,7 @@ use rust_decimal::Decimal;
 
 use super::{
     codes,
-    document::{DocLine, Document, Head},
+    document::{DocLine, Document, Head, line_status},
 };
 use crate::decode::{
     message::{Message, Messages},
@@ -45,11 +45,14 @@ pub(super) fn assemble(messages: &mut Messages<'_, '_>, _head: &Head, mut docume
     let mut shorts = Vec::new();
     let mut main = document.event(event_type(direction, document.event.action));
     for mut line in lines {
-        ship(&mut line, direction, message);
+        ship(messages, &mut line, direction, message);
         if direction != Direction::In
             && let Some(short) = line.line.qty_difference.filter(|d| *d > Decimal::ZERO)
         {
             shorts.push(exception(&document, &line, "SHORT_SHIP", short));
+        }
+        if direction == Direction::In {
+            line.line.qty = line.line.qty_shipped;
         }
         line.settle(&mut main);
     }
@@ -120,7 +123,7 @@ fn name(document: &mut Document, direction: Direction) {
 }
 
 /// Shipped, ordered and what lies between them.
-fn ship(line: &mut DocLine, direction: Direction, message: &mut Message) {
+fn ship(messages: &Messages<'_, '_>, line: &mut DocLine, direction: Direction, message: &mut Message) {
     let ordered = line.value("21");
     let stated = line.variances.first().map(|(difference, _)| difference.abs());
     let shipped = line.quantity(SHIPPED).map(|quantity| (quantity.code.clone(), quantity.value, quantity.uom.clone()));
@@ -144,13 +147,13 @@ fn ship(line: &mut DocLine, direction: Direction, message: &mut Message) {
         }
     }
     line.keep_variances();
-    difference(line, stated);
+    difference(messages, line, stated);
 }
 
-fn difference(line: &mut DocLine, stated: Option<Decimal>) {
+fn difference(messages: &Messages<'_, '_>, line: &mut DocLine, stated: Option<Decimal>) {
     let code = line.variances.first().map(|(_, code)| code.clone()).unwrap_or_default();
     let is_negative = line.variances.first().is_some_and(|(difference, _)| difference.is_sign_negative());
-    line.line.status_code = codes::discrepancy(&code);
+    line.line.status_code = line_status(messages, &code);
     line.line.status_source.clone_from(&code);
     let computed = line.line.qty_ordered.zip(line.line.qty_shipped).map(|(ordered, shipped)| ordered - shipped);
     let is_short =

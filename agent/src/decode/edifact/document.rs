@@ -1,6 +1,9 @@
 //! A message as it was read, before anybody says which events it is: header, lines, packages.
 
-use docksync_proto::event::{Container, Event, EventType, Line, RefKind, Warning};
+use docksync_proto::{
+    canonical,
+    event::{Container, Event, EventType, Line, LineStatus, RefKind, Warning},
+};
 use rust_decimal::Decimal;
 
 use super::{codes, moment::Dated, segment::Segment};
@@ -223,7 +226,11 @@ pub(super) fn number(messages: &Messages<'_, '_>, path: &str, column: u32, text:
     let form = NumberForm { mark, thousands: None, trailing_minus: messages.tools.number.trailing_minus };
     let wrong = || trade::fault("INVALID_QUANTITY", path, column, text, "a number, as 12.5");
     let number = form.parse(text).ok_or_else(wrong)?;
-    if number.normalize().scale() > SCALE_MAX { Ok(number.round_dp(SCALE_MAX)) } else { Ok(number) }
+    let number = if number.normalize().scale() > SCALE_MAX { number.round_dp(SCALE_MAX) } else { number };
+    // What lies beyond the contract would overflow in sums and differences.
+    let limit = "at most 13 digits before and 6 behind the point";
+    canonical::check_decimal(number).map_err(|_| trade::fault("INVALID_QUANTITY", path, column, text, limit))?;
+    Ok(number)
 }
 
 /// Warns where a number is written with another mark than the one that UNA declares.
@@ -234,6 +241,11 @@ pub(super) fn check_mark(event: &mut Event, segment: &Segment, text: &str, decim
         let mark = char::from(decimal);
         doubt(event, "DECIMAL_MARK", segment.tag(), format!("`{text}` is read as a number, UNA declares `{mark}`"));
     }
+}
+
+/// How a line ended (data element 4221): the partner's table first, then the standard's codes.
+pub(super) fn line_status(messages: &Messages<'_, '_>, code: &str) -> Option<LineStatus> {
+    messages.parse.partner("status", code).and_then(LineStatus::from_word).or_else(|| codes::discrepancy(code))
 }
 
 /// Picks the item number: the feed's own order first, then the usual one, then whatever is there.

@@ -5,7 +5,7 @@ use rust_decimal::Decimal;
 
 use super::{
     codes,
-    document::{DocLine, Document, Head},
+    document::{DocLine, Document, Head, line_status},
 };
 use crate::decode::{
     message::{Message, Messages},
@@ -106,13 +106,13 @@ pub(super) fn assemble_response(
     event.correlation_id = order;
     let mut main = document.event(EventType::OrderAcknowledged);
     for mut line in std::mem::take(&mut document.lines) {
-        response_line(&mut line);
+        response_line(messages, &mut line);
         line.settle(&mut main);
     }
     message.events.push(main);
 }
 
-fn response_line(line: &mut DocLine) {
+fn response_line(messages: &Messages<'_, '_>, line: &mut DocLine) {
     line.line.status_code = match line.action.as_str() {
         "" => None,
         "5" => Some(LineStatus::Complete),
@@ -126,7 +126,7 @@ fn response_line(line: &mut DocLine) {
     line.line.uom = line.quantity(&["21", "113", "12", "194"]).map(|q| q.uom.clone()).unwrap_or_default();
     let backordered = line.value("83").is_some_and(|quantity| quantity > Decimal::ZERO);
     if let Some(code) = line.variances.first().map(|(_, code)| code.clone()).filter(|code| !code.is_empty()) {
-        line.line.status_code = codes::discrepancy(&code);
+        line.line.status_code = line_status(messages, &code);
         line.line.status_source = code;
     } else if backordered {
         line.line.status_code = Some(LineStatus::ShortBackordered);

@@ -6,7 +6,7 @@ use rust_decimal::Decimal;
 use super::{
     codes,
     desadv::exception,
-    document::{DocLine, Document, Head},
+    document::{DocLine, Document, Head, line_status},
 };
 use crate::decode::{
     message::{Message, Messages},
@@ -24,7 +24,7 @@ pub(super) fn assemble(messages: &mut Messages<'_, '_>, _head: &Head, mut docume
     let mut main = document.event(if is_return { EventType::ReturnReceived } else { EventType::ReceiptConfirmed });
     let mut exceptions = Vec::new();
     for mut line in std::mem::take(&mut document.lines) {
-        let found = receive(&mut line, message);
+        let found = receive(messages, &mut line, message);
         exceptions.extend(found.into_iter().map(|(code, quantity)| exception(&document, &line, code, quantity)));
         line.settle(&mut main);
     }
@@ -55,7 +55,7 @@ fn name(document: &mut Document) {
 ///
 /// 48 is all that came. 194 is what was accepted: then what was damaged (124) came beside it, and what goes back or is destroyed
 /// (195, 196) never becomes stock.
-fn receive(line: &mut DocLine, message: &mut Message) -> Vec<(&'static str, Decimal)> {
+fn receive(messages: &Messages<'_, '_>, line: &mut DocLine, message: &mut Message) -> Vec<(&'static str, Decimal)> {
     let (announced, all, accepted) = (line.value("12"), line.value("48"), line.value("194"));
     let rejected = [line.value("195"), line.value("196")].into_iter().flatten().sum::<Decimal>();
     let stated_damage = line.value("124");
@@ -79,7 +79,7 @@ fn receive(line: &mut DocLine, message: &mut Message) -> Vec<(&'static str, Deci
     line.line.qty_damaged = damaged;
     let code = line.variances.first().map(|(_, code)| code.clone()).unwrap_or_default();
     line.line.status_source.clone_from(&code);
-    line.line.status_code = codes::discrepancy(&code);
+    line.line.status_code = line_status(messages, &code);
     line.keep_variances();
     line.keep_quantities(&["12", "21", "48", "194", "124"]);
     let Some(received) = received else {

@@ -1,6 +1,9 @@
 //! An IDoc as both forms of file give it, and what all its mappings share.
 
-use docksync_proto::event::{Event, EventTime, EventType, Interchange, Line, Party, PartyRole, RefKind};
+use docksync_proto::{
+    canonical,
+    event::{Event, EventTime, EventType, Interchange, Line, Party, PartyRole, RefKind},
+};
 use jiff::tz::TimeZone;
 use rust_decimal::Decimal;
 
@@ -224,7 +227,11 @@ pub(super) fn quantity(messages: &Messages<'_, '_>, path: &str, text: &str) -> R
     let form = NumberForm { trailing_minus: true, ..messages.tools.number };
     let wrong = || trade::fault("INVALID_QUANTITY", path, 0, text, "a number, as 12.500");
     let number = form.parse(text).ok_or_else(wrong)?;
-    if number.normalize().scale() > SCALE_MAX { Ok(number.round_dp(SCALE_MAX)) } else { Ok(number) }
+    let number = if number.normalize().scale() > SCALE_MAX { number.round_dp(SCALE_MAX) } else { number };
+    // What lies beyond the contract would overflow in sums and differences.
+    let limit = "at most 13 digits before and 6 behind the point";
+    canonical::check_decimal(number).map_err(|_| trade::fault("INVALID_QUANTITY", path, 0, text, limit))?;
+    Ok(number)
 }
 
 /// An optional quantity of a segment, its fault noted.

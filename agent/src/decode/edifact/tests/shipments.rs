@@ -149,6 +149,7 @@ fn the_option_decides_before_the_sites() {
         (EventType::ReceiptExpected, "2026-07-14T00:00:00-05:00")
     );
     assert_eq!(event.containers[1].contents[0].sku, "SKU-1");
+    assert_eq!((event.lines[0].qty, event.reference(RefKind::Desadv)), (Some(18.into()), "DA-77"));
 }
 
 #[test]
@@ -190,6 +191,17 @@ fn what_is_needed_is_named_where_it_is_missing() {
 }
 
 #[test]
+fn numbers_beyond_the_contract_are_refused_before_they_are_reckoned_with() {
+    let body = DESADV
+        .replace("QTY+12:18:PCE", "QTY+12:-79228162514264337593543950335:PCE")
+        .replace("QTY+21:20:PCE", "QTY+21:79228162514264337593543950335:PCE");
+
+    let codes: Vec<String> = faults(KIND, &body).into_iter().map(|(_, code, _)| code).collect();
+
+    assert_eq!(codes, ["INVALID_QUANTITY", "INVALID_QUANTITY"]);
+}
+
+#[test]
 fn the_feed_chooses_the_item_number() {
     let outcome = outcome_with("sku = [\"IN\", \"SRV\"]", "", &interchange(&[(KIND, DESADV)]));
 
@@ -204,6 +216,16 @@ fn partners_units_are_read_by_the_feeds_table() {
     let outcome = outcome_with("", "[[table]]\nname = \"uom\"\nrows = { STK = \"EA\" }", &text);
 
     assert_eq!(good(outcome)[3].lines[1].uom, "EA");
+}
+
+#[test]
+fn partners_codes_of_a_lines_end_are_read_by_the_feeds_table() {
+    let text = interchange(&[(KIND, &DESADV.replace("21+BP", "21+Q7"))]);
+
+    let outcome = outcome_with("", "[[table]]\nname = \"status\"\nrows = { Q7 = \"cancelled\" }", &text);
+
+    let lines = &good(outcome)[3].lines;
+    assert_eq!((lines[0].status_code, &*lines[0].status_source), (Some(LineStatus::Cancelled), "Q7"));
 }
 
 #[test]
