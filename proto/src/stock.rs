@@ -119,3 +119,47 @@ fn receive<'e>(line: &'e Line, each: &mut impl FnMut(&'e str, Decimal)) {
         each(&line.stock_status_to, received - damaged);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::{event::EventTime, site::SiteId};
+
+    fn moved(event_type: EventType, action: Action, line: Line) -> Vec<i64> {
+        let site = SiteId::new("DC7").unwrap();
+        let mut event = Event::new(event_type, site, EventTime::utc(Timestamp::UNIX_EPOCH), Timestamp::UNIX_EPOCH);
+        event.action = action;
+        event.lines.push(line);
+        let mut all = Vec::new();
+        movements(&event, |movement| all.push(movement.micros / MICROS));
+        all
+    }
+
+    #[test]
+    fn a_voided_shipment_is_put_back_once_whatever_its_action_says() {
+        let line = || Line { qty_shipped: Some(3.into()), ..Line::default() };
+
+        assert_eq!(moved(EventType::ShipmentConfirmed, Action::Add, line()), [-3]);
+        assert_eq!(moved(EventType::ShipmentConfirmed, Action::Void, line()), [3]);
+        assert_eq!(moved(EventType::ShipmentVoided, Action::Add, line()), [3]);
+        assert_eq!(moved(EventType::ShipmentVoided, Action::Void, line()), [3]);
+    }
+
+    #[test]
+    fn a_count_moves_by_its_two_sides_or_by_the_difference_that_alone_is_told() {
+        let count = |before: Option<i64>, after: Option<i64>, qty: Option<i64>| Line {
+            qty_before: before.map(Into::into),
+            qty_after: after.map(Into::into),
+            qty: qty.map(Into::into),
+            ..Line::default()
+        };
+        let moved = |line| moved(EventType::CycleCountCompleted, Action::Add, line);
+
+        assert_eq!(moved(count(Some(10), Some(7), None)), [-3]);
+        assert_eq!(moved(count(Some(10), None, Some(7))), [-3]);
+        assert_eq!(moved(count(None, None, Some(-3))), [-3]);
+        assert_eq!(moved(count(None, Some(7), None)), Vec::<i64>::new());
+    }
+}

@@ -34,7 +34,7 @@ const MIB: f64 = 1_048_576.0;
 ///
 /// # Errors
 /// Where a file cannot be written or read.
-pub fn measure(options: &Options, dir: &Path, rows: &mut Rows) -> anyhow::Result<()> {
+pub(super) fn measure(options: &Options, dir: &Path, rows: &mut Rows) -> anyhow::Result<()> {
     let bytes = if options.quick { BYTES_QUICK } else { BYTES };
     let csv = dir.join("pick.csv");
     export::write(&csv, 1, bytes / 146)?;
