@@ -41,12 +41,12 @@ impl NumberForm {
         let (mut mantissa, mut digits, mut scale) = (0_i64, 0_u32, None);
         for byte in text.bytes() {
             if byte.is_ascii_digit() {
+                if digits == 18 {
+                    return None;
+                }
                 mantissa = mantissa * 10 + i64::from(byte - b'0');
                 digits += 1;
                 scale = scale.map(|s| s + 1);
-                if digits > 18 {
-                    return None;
-                }
             } else if byte == self.mark && scale.is_none() {
                 scale = Some(0);
             } else {
@@ -97,6 +97,13 @@ mod tests {
         assert_eq!(parse(POINT, "00000016").as_deref(), Some("16"));
         assert_eq!(parse(POINT, "5.00000").as_deref(), Some("5.00000"));
         assert_eq!(parse(POINT, "2.02546E-6").as_deref(), Some("0.00000202546"));
+    }
+
+    #[test]
+    fn a_number_of_any_length_is_read_or_refused_without_overflow() {
+        assert_eq!(parse(POINT, "999999999999999999").as_deref(), Some("999999999999999999"));
+        assert_eq!(parse(POINT, "9999999999999999999").as_deref(), Some("9999999999999999999"));
+        assert_eq!(parse(POINT, &"9".repeat(40)), None);
     }
 
     #[test]

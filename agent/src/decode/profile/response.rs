@@ -94,7 +94,7 @@ pub(super) fn read(root: &Section<'_, '_>) -> Option<ResponseRule> {
     }
     let is_safe = name.is_none_or(|name| !name.contains('/') && !name.starts_with('.'));
     if let (false, Some(node)) = (is_safe, section.node("name")) {
-        section.wrong(node, "C037", "`name` must be the name of a file, without a folder".to_owned(), "");
+        section.wrong(node, "C042", "`name` must be the name of a file, without a folder".to_owned(), "");
     }
     let words = match (words.as_slice(), section.node("status")) {
         ([taken, some, refused], _) => [taken.clone(), some.clone(), refused.clone()],
@@ -103,7 +103,7 @@ pub(super) fn read(root: &Section<'_, '_>) -> Option<ResponseRule> {
             let help = "as status = [\"OK\", \"PARTIAL\", \"ERROR\"]";
             section.wrong(
                 node,
-                "C036",
+                "C041",
                 "`status` must hold three words: all taken, some held, refused".to_owned(),
                 help,
             );
@@ -120,7 +120,7 @@ fn unknown_place(section: &Section<'_, '_>, key: &'static str, template: &str) {
         let Some(len) = rest[start..].find('}') else { return };
         let place = &rest[start..=start + len];
         if let (false, Some(node)) = (PLACES.contains(&place), section.node(key)) {
-            section.wrong(node, "C036", format!("`{key}` cannot tell {place}"), PLACES.join(" "));
+            section.wrong(node, "C041", format!("`{key}` cannot tell {place}"), PLACES.join(" "));
         }
         rest = &rest[start + len + 1..];
     }
