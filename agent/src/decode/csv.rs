@@ -39,7 +39,7 @@ pub(super) fn pass<R: Read>(
             Err(error) => return stopped(error, end),
         }
     }
-    let plan = match plan::bind(profile, &end.header) {
+    let plan = match plan::bind(profile, &end.header, &setup.blank) {
         Ok(plan) => plan,
         Err(mismatch) => {
             let fault = hold::whole("HEADER_MISMATCH", "header", mismatch.found, mismatch.expected);

@@ -2,12 +2,12 @@
 
 use std::{borrow::Cow, cell::RefCell, collections::BTreeMap};
 
-use docksync_proto::event::EventType;
+use docksync_proto::event::{Event, EventType};
 use rust_decimal::Decimal;
 use serde_json::Value;
 
 use super::{
-    profile::{Check, Column, Field, From, Group, Parse, Profile, Scope, Skip, Transform, TreeForm, TypeRule},
+    profile::{Check, Column, Field, FileFact, From, Group, Parse, Profile, Scope, Skip, Transform, TreeForm, TypeRule},
     rows::Row,
     target::{Kind, LineQuantity, Target},
     tree::{path::TreePath, rest::Branch},
@@ -27,6 +27,8 @@ pub(super) enum Source {
     Cell(usize),
     Path(TreePath),
     Const(String),
+    /// A fact of the file, known when it is opened.
+    File(String),
     Concat(Vec<Self>),
     FirstOf(Vec<Self>),
 }
@@ -50,7 +52,7 @@ impl Source {
                 Input::Tree(branch) => blanks.clean_cow(path.text(branch.chain)?),
                 Input::Cells(_) => None,
             },
-            Self::Const(text) => Some(Cow::Borrowed(text)),
+            Self::Const(text) | Self::File(text) => Some(Cow::Borrowed(text)),
             Self::FirstOf(parts) => parts.iter().find_map(|part| part.text(row, blanks)),
             Self::Concat(parts) => {
                 let mut all = String::new();
@@ -73,7 +75,7 @@ impl Source {
             Self::FirstOf(parts) | Self::Concat(parts) => {
                 parts.iter().map(Self::column).find(|column| *column > 0).unwrap_or(0)
             }
-            Self::Path(_) | Self::Const(_) => 0,
+            Self::Path(_) | Self::Const(_) | Self::File(_) => 0,
         }
     }
 
@@ -82,7 +84,7 @@ impl Source {
         match self {
             Self::Path(path) => path.up,
             Self::FirstOf(parts) | Self::Concat(parts) => parts.iter().map(Self::up).max().unwrap_or(0),
-            Self::Cell(_) | Self::Const(_) => 0,
+            Self::Cell(_) | Self::Const(_) | Self::File(_) => 0,
         }
     }
 }
@@ -238,9 +240,9 @@ pub struct HeaderMismatch {
 }
 
 /// Binds the profile to a file whose header row is `header` (empty where there is none).
-pub(super) fn bind(profile: &Profile, header: &[String]) -> Result<Plan, HeaderMismatch> {
+pub(super) fn bind(profile: &Profile, header: &[String], blank: &Event) -> Result<Plan, HeaderMismatch> {
     let is_xml = matches!(&profile.parse, Parse::Tree(tree) if tree.form == TreeForm::Xml);
-    let mut binder = Binder { header, is_xml, spans: RefCell::new(Vec::new()), missing: Vec::new() };
+    let mut binder = Binder { header, blank, is_xml, spans: RefCell::new(Vec::new()), missing: Vec::new() };
     let (trim, width, kinds) = match &profile.parse {
         Parse::Csv(csv) => {
             let kinds = csv.record_type.as_ref().map(|kind| KindPlan {
@@ -311,7 +313,7 @@ fn rest(
         from.each(&mut |part| match part {
             From::Column(column) => used.extend(binder.find(column)),
             From::Path(path) => paths.push(binder.path(path)),
-            From::Const(_) | From::Concat(_) | From::FirstOf(_) => {}
+            From::Const(_) | From::File(_) | From::Concat(_) | From::FirstOf(_) => {}
         });
     };
     for field in profile.fields.iter().filter(|field| field.scope == scope) {
@@ -344,6 +346,7 @@ fn rest(
 
 struct Binder<'h> {
     header: &'h [String],
+    blank: &'h Event,
     is_xml: bool,
     /// Stretches of a line of fixed width that are asked for: the cells.
     spans: RefCell<Vec<(usize, usize)>>,
@@ -403,6 +406,8 @@ impl Binder<'_> {
             From::Column(column) => Source::Cell(self.place(column)),
             From::Path(path) => Source::Path(self.path(path)),
             From::Const(text) => Source::Const(text.clone()),
+            From::File(FileFact::Name) => Source::File(self.blank.source.file_name.clone()),
+            From::File(FileFact::Time) => Source::File(self.blank.record_time.to_string()),
             From::Concat(parts) => Source::Concat(parts.iter().map(|part| self.source(part)).collect()),
             From::FirstOf(parts) => Source::FirstOf(parts.iter().map(|part| self.source(part)).collect()),
         }
@@ -424,6 +429,7 @@ impl Binder<'_> {
                 label = match part {
                     From::Column(column) => column.to_string(),
                     From::Path(path) => path.clone(),
+                    From::File(_) => "the file".to_owned(),
                     From::Const(_) | From::Concat(_) | From::FirstOf(_) => String::new(),
                 };
             }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use regex::Regex;
 use rust_decimal::Decimal;
 
-use super::{Check, Column, Field, From, Scope, Skip, Transform};
+use super::{Check, Column, Field, FileFact, From, Scope, Skip, Transform};
 use crate::{
     config::{
         problem::did_you_mean,
@@ -151,6 +151,9 @@ fn record(table: &Section<'_, '_>, ground: &Ground) -> Option<Scope> {
 pub(super) fn plain(table: &Section<'_, '_>, form: Form) -> Option<From> {
     if let Some(text) = table.text("const") {
         return Some(From::Const(text.to_owned()));
+    }
+    if table.node("file").is_some() {
+        return table.word("file", &[("name", FileFact::Name), ("time", FileFact::Time)]).map(From::File);
     }
     if let Some(node) = table.node("column") {
         let (message, help) = match form {

@@ -317,6 +317,15 @@ pub enum Scope {
     Trailer,
 }
 
+/// What a file says apart from its content.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FileFact {
+    /// Its name.
+    Name,
+    /// When the agent took it.
+    Time,
+}
+
 /// Where a value comes from.
 #[derive(Debug, Clone)]
 pub enum From {
@@ -326,6 +335,8 @@ pub enum From {
     Path(String),
     /// Always this text.
     Const(String),
+    /// A fact of the file itself.
+    File(FileFact),
     /// Several, one after the other.
     Concat(Vec<From>),
     /// The first that is not empty.
@@ -337,7 +348,7 @@ impl From {
     pub fn each(&self, visit: &mut impl FnMut(&Self)) {
         match self {
             Self::Concat(parts) | Self::FirstOf(parts) => parts.iter().for_each(|part| part.each(visit)),
-            Self::Column(_) | Self::Path(_) | Self::Const(_) => visit(self),
+            Self::Column(_) | Self::Path(_) | Self::Const(_) | Self::File(_) => visit(self),
         }
     }
 }

@@ -43,7 +43,7 @@ pub(super) fn pass<R: Read>(
     setup: Setup,
     visit: &mut Visit<'_>,
 ) -> Result<PassEnd, DecodeError> {
-    let plan = match plan::bind(profile, &[]) {
+    let plan = match plan::bind(profile, &[], &setup.blank) {
         Ok(plan) => plan,
         Err(mismatch) => {
             let mut end = PassEnd::default();
