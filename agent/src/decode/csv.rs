@@ -49,8 +49,18 @@ pub(super) fn pass<R: Read>(
     };
     let offset = setup.offset;
     let documents = Documents::new(&plan, setup.tools, setup.blank, setup.is_trusted, false);
-    let mut walk =
-        Walk { documents, charset, offset, widths: [plan.width; 3], key: String::new(), has_trailer: false, is_skipping: false, skipped: 0, longest: [0; 3], end };
+    let mut walk = Walk {
+        documents,
+        charset,
+        offset,
+        widths: [plan.width; 3],
+        key: String::new(),
+        has_trailer: false,
+        is_skipping: false,
+        skipped: 0,
+        longest: [0; 3],
+        end,
+    };
     walk.rows(&mut rows, &mut row, visit)
 }
 
@@ -201,6 +211,10 @@ impl<'p> Walk<'p> {
 
     /// A line of fixed width that the file ends with, shorter than others of its kind or than what is read of it, is torn.
     fn whole(&mut self, row: &Row, kind: Scope) -> Result<Scope, Fault> {
+        if kind == Scope::Trailer {
+            // Its total tells whether it is whole.
+            return Ok(kind);
+        }
         let longest = &mut self.longest[kind as usize];
         let chars = row.chars();
         if !row.is_unended {

@@ -7,7 +7,9 @@ use rust_decimal::Decimal;
 use serde_json::Value;
 
 use super::{
-    profile::{Check, Column, Field, FileFact, From, Group, Parse, Profile, Scope, Skip, Transform, TreeForm, TypeRule},
+    profile::{
+        Check, Column, Field, FileFact, From, Group, Parse, Profile, Scope, Skip, Transform, TreeForm, TypeRule,
+    },
     rows::Row,
     target::{Kind, LineQuantity, Target},
     tree::{path::TreePath, rest::Branch},

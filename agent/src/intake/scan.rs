@@ -183,10 +183,9 @@ fn is_utf16(profile: &Profile, tail: &[u8]) -> bool {
 fn is_xml(profile: &Profile) -> bool {
     match &profile.parse {
         Parse::Tree(tree) => tree.form == TreeForm::Xml,
-        Parse::Dialect(parse) => matches!(
-            parse.dialect,
-            DialectKind::Epcis | DialectKind::Idoc | DialectKind::Gs1Xml | DialectKind::Ubl
-        ),
+        Parse::Dialect(parse) => {
+            matches!(parse.dialect, DialectKind::Epcis | DialectKind::Idoc | DialectKind::Gs1Xml | DialectKind::Ubl)
+        }
         Parse::Csv(_) => false,
     }
 }

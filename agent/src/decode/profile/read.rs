@@ -7,8 +7,8 @@ use jiff::tz::TimeZone;
 use regex::Regex;
 
 use super::{
-    Column, Common, CompleteRule, CsvParse, DialectKind, DialectParse, Field, Group, Parse, Profile, RecordType, Revision,
-    Scope, TreeForm, TreeParse, TypeRule, cases,
+    Column, Common, CompleteRule, CsvParse, DialectKind, DialectParse, Field, Group, Parse, Profile, RecordType,
+    Revision, Scope, TreeForm, TreeParse, TypeRule, cases,
     dialect::OptionKind,
     fields::{self, Form, Ground},
 };
@@ -63,12 +63,16 @@ fn profile(root: Section<'_, '_>) -> Option<Profile> {
     let group_node = root.section("group");
     let has_group = group_node.is_some();
     let group = group_node.map_or(Some(Group::Row), |section| group(section, parsed.as_ref()));
-    let ground = ground(parsed.as_ref(), group.as_ref(), tables);
+    let mut ground = ground(parsed.as_ref(), group.as_ref(), tables);
+    if parsed.is_none() {
+        // A mistake in [parse] must not make mistakes of all that is right below it.
+        ground.form = form_of(&root);
+    }
     let fields: Vec<Option<Field>> = root.sections("field").into_iter().map(|s| fields::field(s, &ground)).collect();
     // Which rows are left out is said in terms of what [parse] itself declares.
-    let skips: Vec<_> = root.section("parse").map_or_else(Vec::new, |parse| {
-        parse.sections("skip").into_iter().map(|s| fields::skip(s, &ground)).collect()
-    });
+    let skips: Vec<_> = root
+        .section("parse")
+        .map_or_else(Vec::new, |parse| parse.sections("skip").into_iter().map(|s| fields::skip(s, &ground)).collect());
     let checks: Vec<_> = root.sections("check").into_iter().map(|s| fields::check(s, &ground)).collect();
     let (refuses_file, keeps_unknown) = on_error(&root);
     let cases = cases::cases(&root);
@@ -168,7 +172,10 @@ fn head(feed: &Section<'_, '_>, is_split: bool) -> Option<Profile> {
 
 fn complete(feed: &Section<'_, '_>) -> Option<CompleteRule> {
     let Some(section) = feed.section("complete") else { return Some(CompleteRule::Quiet { seconds: 10 }) };
-    let rule = section.word("rule", &[("quiet", 0_u8), ("rename", 1), ("marker", 2), ("trailer", 3), ("xml_root", 3), ("companion", 2)]);
+    let rule = section.word(
+        "rule",
+        &[("quiet", 0_u8), ("rename", 1), ("marker", 2), ("trailer", 3), ("xml_root", 3), ("companion", 2)],
+    );
     let marker = section.text("marker").or(section.text("companion")).map(str::to_owned);
     let seconds = section.number("seconds").unwrap_or(10);
     let complete = match (rule, marker) {
@@ -237,7 +244,15 @@ fn parse(section: Section<'_, '_>) -> Option<Parse> {
             let dialect = dialect(&section);
             let record_type = declared_kinds(&section, false)?;
             let (has_header, is_fixed) = (header, false);
-            Parse::Csv(CsvParse { common: common?, dialect: dialect?, is_fixed, has_header, columns, trim, record_type })
+            Parse::Csv(CsvParse {
+                common: common?,
+                dialect: dialect?,
+                is_fixed,
+                has_header,
+                columns,
+                trim,
+                record_type,
+            })
         }
         Kind::Fixed => {
             let trim = section.flag("trim").unwrap_or(true);
@@ -277,7 +292,13 @@ fn tree(section: &Section<'_, '_>, form: TreeForm, common: Common) -> Option<Tre
     };
     let records = match form {
         TreeForm::Ndjson => Some(String::new()),
-        TreeForm::Json => if section.node("records").is_some() { path("records") } else { Some(String::new()) },
+        TreeForm::Json => {
+            if section.node("records").is_some() {
+                path("records")
+            } else {
+                Some(String::new())
+            }
+        }
         TreeForm::Xml => {
             if section.node("record").is_none() {
                 section.missing("record", "the element that is a record, as record = \"Shipment\"");
@@ -472,6 +493,18 @@ fn ground(parsed: Option<&Parse>, group: Option<&Group>, tables: BTreeMap<String
         Some(Parse::Dialect(_)) | None => (Form::Cells, false),
     };
     Ground { form, records, has_header_scope, tables }
+}
+
+/// How values are named, by the declared type alone.
+fn form_of(root: &Section<'_, '_>) -> Form {
+    let parse = root.section("parse");
+    let word = parse.as_ref().and_then(|parse| parse.node("type")).and_then(|node| node.get_ref().as_str());
+    match word {
+        Some("fixed") => Form::Fixed,
+        Some("json" | "ndjson") => Form::Json,
+        Some("xml") => Form::Xml,
+        _ => Form::Cells,
+    }
 }
 
 /// Whether a bad line refuses the file, and whether unmapped columns are kept.

@@ -13,12 +13,7 @@ use serde::de::{Deserialize as _, DeserializeSeed, Error as _, IgnoredAny, MapAc
 use serde_json::{Deserializer, Map, Value, error::Category};
 
 use super::{Trees, Visit, path::TreePath};
-use crate::decode::{
-    DecodeError, PassEnd,
-    charset::Utf8Reader,
-    documents::Place,
-    hold,
-};
+use crate::decode::{DecodeError, PassEnd, charset::Utf8Reader, documents::Place, hold};
 
 /// Most bytes of one record, and of what stands around all records.
 pub(in crate::decode) const JSON_RECORD_BYTES_MAX: u64 = 4 * 1024 * 1024;

@@ -83,9 +83,8 @@ impl<'p, 't> Trees<'p, 't> {
         let line_path = lines.as_ref().map(|path| path.names().collect::<Vec<_>>().join("/")).unwrap_or_default();
         let is_above = |paths: &[TreePath], depth: usize| paths.iter().any(|path| path.up > depth);
         let is_skip_above = plan.skips.iter().any(|skip| skip.source.up() > 0);
-        let needs_outer = is_skip_above
-            || is_above(&plan.header_rest.paths, 0)
-            || is_above(&plan.detail_rest.paths, depth);
+        let needs_outer =
+            is_skip_above || is_above(&plan.header_rest.paths, 0) || is_above(&plan.detail_rest.paths, depth);
         let offset = setup.offset;
         let documents = Documents::new(plan, setup.tools, setup.blank, setup.is_trusted, true);
         Self { parse, plan, documents, lines, line_path, offset, needs_outer, skipped: 0, end: PassEnd::default() }
@@ -147,7 +146,8 @@ impl<'p, 't> Trees<'p, 't> {
         let is_json = self.parse.form != TreeForm::Xml;
         if odd.is_some() || is_json && lines.is_empty() && !path.is_begun(record) {
             let field = self.parse.lines.as_deref().unwrap_or("");
-            let fault = hold::whole("SCHEMA_VIOLATION", field, odd.unwrap_or("no array".to_owned()), "an array of lines");
+            let fault =
+                hold::whole("SCHEMA_VIOLATION", field, odd.unwrap_or("no array".to_owned()), "an array of lines");
             self.documents.bad(place.line_no, text(), fault);
         }
         let left_out = rest.left_out();
@@ -169,7 +169,8 @@ impl<'p, 't> Trees<'p, 't> {
         }
         let rest = Rest::default();
         let input = Input::Tree(Branch { chain, rest: &rest });
-        let is_skipped = self.plan.skips.iter().any(|skip| skip.scope == scope && skip.is_met(input, &self.plan.blanks));
+        let is_skipped =
+            self.plan.skips.iter().any(|skip| skip.scope == scope && skip.is_met(input, &self.plan.blanks));
         self.skipped += u64::from(is_skipped);
         is_skipped
     }
@@ -199,7 +200,8 @@ impl<'p, 't> Trees<'p, 't> {
     /// A document without any record is another document, unless the feed says that lists may be empty.
     fn expect_record(&mut self, record: &str, root: &str) {
         if self.end.lines == 0 && self.skipped == 0 && !self.parse.may_be_empty {
-            let found = if root.is_empty() { "no element of that name".to_owned() } else { format!("a document {root}") };
+            let found =
+                if root.is_empty() { "no element of that name".to_owned() } else { format!("a document {root}") };
             self.refuse(0, hold::whole("UNSUPPORTED_DOCUMENT", record, found, format!("at least one <{record}>")));
         }
     }

@@ -262,14 +262,19 @@ mod tests {
         let path = TreePath::parse("carton/content", true).unwrap();
         let mut found = Vec::new();
 
-        path.lines(&record, &mut |chain| found.push((chain.len(), chain[1]["id"].clone(), chain[2]["q"].clone())), &mut |_| {});
+        path.lines(
+            &record,
+            &mut |chain| found.push((chain.len(), chain[1]["id"].clone(), chain[2]["q"].clone())),
+            &mut |_| {},
+        );
 
         assert_eq!(found, [(3, json!(1), json!(1)), (3, json!(1), json!(2)), (3, json!(2), json!(3))]);
     }
 
     #[test]
     fn what_is_no_path_is_refused() {
-        for (path, is_xml) in [("name", false), ("/a", true), ("", true), ("a//b", true), ("..a", false), ("a/@", true)] {
+        for (path, is_xml) in [("name", false), ("/a", true), ("", true), ("a//b", true), ("..a", false), ("a/@", true)]
+        {
             assert!(TreePath::parse(path, is_xml).is_err(), "{path}");
         }
     }
