@@ -10,7 +10,7 @@ use super::{
     hold,
     plan::{self, Input, Plan},
     profile::{CsvParse, Profile, Scope},
-    rows::{Found, Row, Rows, RowsError},
+    rows::{Found, LINES, Row, Rows, RowsError},
 };
 
 /// Reads the file once.
@@ -22,7 +22,7 @@ pub(super) fn pass<R: Read>(
     setup: Setup,
     visit: &mut Visit<'_>,
 ) -> Result<PassEnd, DecodeError> {
-    let mut rows = Rows::new(text, parse.dialect, ROW_BYTES_MAX);
+    let mut rows = Rows::new(text, if parse.is_fixed { LINES } else { parse.dialect }, ROW_BYTES_MAX);
     rows.is_transcoded = charset != Charset::Utf8;
     let (mut row, mut end) = (Row::default(), PassEnd::default());
     if parse.has_header {
@@ -39,7 +39,7 @@ pub(super) fn pass<R: Read>(
             Err(error) => return stopped(error, end),
         }
     }
-    let plan = match plan::bind(profile, &end.header) {
+    let plan = match plan::bind(profile, &end.header, &setup.blank) {
         Ok(plan) => plan,
         Err(mismatch) => {
             let fault = hold::whole("HEADER_MISMATCH", "header", mismatch.found, mismatch.expected);
@@ -49,8 +49,18 @@ pub(super) fn pass<R: Read>(
     };
     let offset = setup.offset;
     let documents = Documents::new(&plan, setup.tools, setup.blank, setup.is_trusted, false);
-    let mut walk =
-        Walk { documents, charset, offset, widths: [plan.width; 3], key: String::new(), has_trailer: false, end };
+    let mut walk = Walk {
+        documents,
+        charset,
+        offset,
+        widths: [plan.width; 3],
+        key: String::new(),
+        has_trailer: false,
+        is_skipping: false,
+        skipped: 0,
+        longest: [0; 3],
+        end,
+    };
     walk.rows(&mut rows, &mut row, visit)
 }
 
@@ -62,6 +72,11 @@ struct Walk<'p> {
     widths: [Option<usize>; 3],
     key: String,
     has_trailer: bool,
+    /// Set below a header row that is left out.
+    is_skipping: bool,
+    skipped: u64,
+    /// Longest line of each kind so far, in characters, for lines of fixed width.
+    longest: [usize; 3],
     end: PassEnd,
 }
 
@@ -89,6 +104,9 @@ impl<'p> Walk<'p> {
                     return stopped(error, self.finish());
                 }
             };
+            if let Some(spans) = &self.plan().spans {
+                row.cut(spans);
+            }
             if self.row(row, found, &mut hand).is_break() {
                 return Ok(self.finish());
             }
@@ -100,6 +118,9 @@ impl<'p> Walk<'p> {
     }
 
     fn row(&mut self, row: &Row, found: Found, hand: &mut Visit<'_>) -> ControlFlow<()> {
+        if let Some(flow) = self.skip(row, &found, hand) {
+            return flow;
+        }
         let kind = self.kind(row, &found);
         if !matches!(kind, Ok(Scope::Trailer)) {
             self.end.lines += 1;
@@ -163,7 +184,7 @@ impl<'p> Walk<'p> {
         if self.has_trailer {
             return Err(hold::whole("SCHEMA_VIOLATION", "", "a row after the trailer", "the end of the file"));
         }
-        if word == kinds.detail {
+        if kinds.details.iter().any(|detail| *detail == word) {
             return Ok(Scope::Detail);
         }
         if kinds.header.as_deref() == Some(word) {
@@ -178,11 +199,61 @@ impl<'p> Walk<'p> {
 
     /// Rows of a kind all have as many columns as the header row, or as the first of the kind.
     fn width(&mut self, row: &Row, kind: Scope) -> Result<Scope, Fault> {
+        if self.plan().spans.is_some() {
+            return self.whole(row, kind);
+        }
         let width = *self.widths[kind as usize].get_or_insert(row.len());
         if row.len() == width {
             return Ok(kind);
         }
         Err(hold::whole("RAGGED_ROW", "", format!("{} columns", row.len()), format!("{width} columns")))
+    }
+
+    /// A line of fixed width that the file ends with, shorter than others of its kind or than what is read of it, is torn.
+    fn whole(&mut self, row: &Row, kind: Scope) -> Result<Scope, Fault> {
+        if kind == Scope::Trailer {
+            // Its total tells whether it is whole.
+            return Ok(kind);
+        }
+        let longest = &mut self.longest[kind as usize];
+        let chars = row.chars();
+        if !row.is_unended {
+            *longest = chars.max(*longest);
+            return Ok(kind);
+        }
+        let plan = self.documents.plan();
+        let rest = if kind == Scope::Header { &plan.header_rest } else { &plan.detail_rest };
+        let ends = rest.stretches.iter().flatten().map(|(start, len)| start + len - 1);
+        let least = if *longest > 0 { *longest } else { ends.max().unwrap_or(0) };
+        if chars >= least {
+            return Ok(kind);
+        }
+        let found = format!("the end of the file at character {chars} of a line");
+        Err(hold::whole("TRUNCATED_FILE", "", found, format!("a line of {least} characters, or its end")))
+    }
+
+    /// Whether the row is one that the feed leaves out; with a header row go the rows below it.
+    fn skip(&mut self, row: &Row, found: &Found, hand: &mut Visit<'_>) -> Option<ControlFlow<()>> {
+        let plan = self.plan();
+        if plan.skips.is_empty() || *found != Found::Row || row.is_torn {
+            return None;
+        }
+        let word = plan.kinds.as_ref().map(|kinds| row.cell(kinds.column).unwrap_or("").trim());
+        let is_header = word.is_some() && plan.kinds.as_ref().and_then(|kinds| kinds.header.as_deref()) == word;
+        let scope = if is_header { Scope::Header } else { Scope::Detail };
+        let input = Input::Cells(row);
+        let is_met = plan.skips.iter().any(|skip| skip.scope == scope && skip.is_met(input, &plan.blanks));
+        let is_detail = plan.kinds.as_ref().is_none_or(|kinds| kinds.details.iter().any(|d| Some(d.as_str()) == word));
+        let is_trailer = word.is_some() && plan.kinds.as_ref().and_then(|kinds| kinds.trailer.as_deref()) == word;
+        if is_header {
+            self.is_skipping = is_met;
+        }
+        let is_out = if is_header { is_met } else { (is_met || self.is_skipping && is_detail) && !is_trailer };
+        if !is_out {
+            return None;
+        }
+        self.skipped += 1;
+        Some(if is_header { self.close(hand) } else { ControlFlow::Continue(()) })
     }
 
     /// A row that cannot be read belongs to the open document, which it spoils, or stands alone.
@@ -238,6 +309,7 @@ impl<'p> Walk<'p> {
         let mut end = std::mem::take(&mut self.end);
         end.records = self.documents.records;
         end.refusals.append(&mut self.documents.refusals);
+        end.warnings.extend(plan::skipped_words(self.skipped));
         end
     }
 }

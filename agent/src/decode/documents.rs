@@ -5,12 +5,11 @@ use docksync_proto::{
     validate,
 };
 use rust_decimal::Decimal;
-use serde_json::Value;
 
 use super::{
     assign::{self, Fault, Tools},
     hold,
-    plan::{CheckPlan, FieldPlan, Input, Plan, TypePlan, Unmapped, scalar},
+    plan::{CheckPlan, FieldPlan, Input, Plan, TypePlan, Unmapped},
     profile::Scope,
     rows::Row,
 };
@@ -119,7 +118,7 @@ impl<'p> Documents<'p> {
         }
         self.fields(&self.plan.header_fields, input, &mut faults, true);
         if self.plan.keeps_unknown {
-            keep_rest(&self.plan.header_rest, input, 0, &self.plan.blanks, &mut self.event);
+            keep_rest(&self.plan.header_rest, input, 0, false, &self.plan.blanks, &mut self.event);
         }
         for (at, check) in self.plan.checks.iter().enumerate().filter(|(_, c)| c.scope == Scope::Header) {
             self.totals[at] = total(check, input, self.plan, &self.tools, &mut faults);
@@ -150,7 +149,8 @@ impl<'p> Documents<'p> {
         self.fields(&self.plan.detail_fields, input, &mut faults, is_first || self.plan.type_scope == Scope::Header);
         if self.plan.keeps_unknown {
             let nth = self.line_rows.len();
-            keep_rest(&self.plan.detail_rest, input, nth, &self.plan.blanks, &mut self.event);
+            let is_line = self.plan.type_scope == Scope::Header;
+            keep_rest(&self.plan.detail_rest, input, nth, is_line, &self.plan.blanks, &mut self.event);
         }
         self.link_container();
         if !self.plan.checks.is_empty() {
@@ -160,6 +160,11 @@ impl<'p> Documents<'p> {
             self.rows[row].1 = text();
         }
         self.note(row, faults);
+    }
+
+    /// Notes a doubt about the open document.
+    pub(super) fn warn(&mut self, code: &str, text: String) {
+        self.event.warnings.push(Warning { code: code.to_owned(), path: String::new(), text });
     }
 
     /// Notes a row that could not be read at all.
@@ -433,7 +438,14 @@ fn difference(check: &CheckPlan, total: Decimal, sum: Decimal) -> Option<Fault> 
 }
 
 /// Keeps what nobody mapped. Rows of one document after the first carry their number.
-fn keep_rest(rest: &Unmapped, input: Input<'_>, nth: usize, blanks: &super::plan::Blanks, event: &mut Event) {
+fn keep_rest(
+    rest: &Unmapped,
+    input: Input<'_>,
+    nth: usize,
+    is_line: bool,
+    blanks: &super::plan::Blanks,
+    event: &mut Event,
+) {
     let mut keep = |mut key: String, text: &str| {
         if text.trim().is_empty() || blanks.null.iter().any(|null| null == text.trim()) {
             return;
@@ -444,26 +456,46 @@ fn keep_rest(rest: &Unmapped, input: Input<'_>, nth: usize, blanks: &super::plan
         event.extensions.insert(key, text.to_owned());
     };
     match input {
+        Input::Cells(row) if rest.stretches.is_some() => unmapped_stretches(rest, row, &mut keep),
         Input::Cells(row) if !rest.is_named => unnamed(rest, row, &mut keep),
         Input::Cells(row) => {
             for (at, key) in &rest.cells {
                 keep(key.clone(), row.cell(*at).unwrap_or(""));
             }
         }
-        Input::Json(Value::Object(members)) => {
-            for (name, value) in members.iter().filter(|(name, _)| !rest.members.contains(name)) {
-                if let Some(text) = scalar(value) {
-                    keep(format!("json:{name}"), &text);
-                }
-            }
-        }
-        Input::Json(_) => {}
+        Input::Tree(branch) => branch.keep(is_line, &mut keep),
     }
 }
 
 fn unnamed(rest: &Unmapped, row: &Row, keep: &mut impl FnMut(String, &str)) {
     for at in (0..row.len()).filter(|at| !rest.used.contains(at)) {
         keep(format!("csv:{}{at}", rest.prefix), row.cell(at).unwrap_or(""));
+    }
+}
+
+/// What stands in a line of fixed width between the stretches that are mapped: `fixed:31-38`.
+fn unmapped_stretches(rest: &Unmapped, row: &Row, keep: &mut impl FnMut(String, &str)) {
+    let line = row.line();
+    let mut from = 1;
+    let end = row.chars() + 1;
+    let mut gap = |from: usize, to: usize| {
+        let text: String = line.chars().skip(from - 1).take(to.saturating_sub(from)).collect();
+        let blanks = text.chars().take_while(|c| c.is_whitespace()).count();
+        let text = text.trim();
+        if !text.is_empty() {
+            let first = from + blanks;
+            keep(format!("fixed:{}{first}-{}", rest.prefix, first + text.chars().count() - 1), text);
+        }
+    };
+    for (start, len) in rest.stretches.iter().flatten() {
+        let start = (*start).min(end);
+        if start > from {
+            gap(from, start);
+        }
+        from = from.max(start.saturating_add(*len));
+    }
+    if from < end {
+        gap(from, end);
     }
 }
 

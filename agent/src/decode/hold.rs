@@ -68,6 +68,6 @@ pub(super) fn text_of(row: &Row) -> String {
 pub(super) fn shown(input: Input<'_>, column: usize) -> String {
     match input {
         Input::Cells(row) => row.cell(column).unwrap_or("nothing").to_owned(),
-        Input::Json(_) => "nothing".to_owned(),
+        Input::Tree(_) => "nothing".to_owned(),
     }
 }

@@ -10,7 +10,8 @@
 //! - A bad line is held; its neighbours flow. A document (rows under one header or key) with a bad line is held whole.
 //! - Nothing is dropped: what no field names becomes an extension, what is doubtful a warning.
 //!
-//! It opens no file, moves nothing and reads no clock. EDI, XML and fixed-width dialects stand beside `csv` and `ndjson`.
+//! It opens no file, moves nothing and reads no clock. Text in rows (delimited, of fixed width) is read by `csv`, JSON and XML by `tree`;
+//! standards stand beside them.
 
 mod answer;
 mod assign;
@@ -28,7 +29,6 @@ mod idoc;
 pub mod json;
 mod message;
 mod moment;
-mod ndjson;
 mod number;
 mod plan;
 pub mod profile;
@@ -41,6 +41,7 @@ pub mod target;
 #[cfg(test)]
 mod tests;
 mod trade;
+mod tree;
 mod ubl;
 mod x12;
 mod xml;
@@ -67,7 +68,7 @@ use declared::Declared;
 use documents::Outcome;
 use message::Messages;
 use moment::Clockwork;
-use profile::{DialectKind, Parse, Profile, Revision};
+use profile::{DialectKind, Parse, Profile, Revision, TreeForm};
 use repeats::{Finder, Numberer};
 
 pub use answer::Answer;
@@ -345,9 +346,12 @@ impl Decoder {
         }
         input.rewind().map_err(DecodeError::Read)?;
         let mut head = Vec::with_capacity(declared::HEAD_BYTES);
-        if let Parse::Dialect(parse) = &self.profile.parse
-            && !matches!(parse.dialect, DialectKind::X12 | DialectKind::Edifact)
-        {
+        let may_declare = match &self.profile.parse {
+            Parse::Dialect(parse) => !matches!(parse.dialect, DialectKind::X12 | DialectKind::Edifact),
+            Parse::Tree(parse) => parse.form == TreeForm::Xml,
+            Parse::Csv(_) => false,
+        };
+        if may_declare {
             let limit = declared::HEAD_BYTES as u64;
             input.by_ref().take(limit).read_to_end(&mut head).map_err(DecodeError::Read)?;
             input.rewind().map_err(DecodeError::Read)?;
@@ -391,7 +395,7 @@ impl Decoder {
         let text = Utf8Reader::new(&mut *input, charset);
         match &self.profile.parse {
             Parse::Csv(parse) => csv::pass(&self.profile, parse, text, charset, setup, visit),
-            Parse::Ndjson(parse) => ndjson::pass(&self.profile, parse, text, charset, setup, visit),
+            Parse::Tree(parse) => tree::pass(&self.profile, parse, text, charset, setup, visit),
             Parse::Dialect(parse) => {
                 let read = match parse.dialect {
                     DialectKind::X12 => {

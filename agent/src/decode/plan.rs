@@ -1,15 +1,18 @@
 //! A profile bound to one file: every column name turned into its place before the first row is read.
 
-use std::{borrow::Cow, collections::BTreeMap};
+use std::{borrow::Cow, cell::RefCell, collections::BTreeMap};
 
-use docksync_proto::event::EventType;
+use docksync_proto::event::{Event, EventType};
 use rust_decimal::Decimal;
 use serde_json::Value;
 
 use super::{
-    profile::{Check, Column, Field, From, Group, Parse, Profile, Scope, Transform, TypeRule},
+    profile::{
+        Check, Column, Field, FileFact, From, Group, Parse, Profile, Scope, Skip, Transform, TreeForm, TypeRule,
+    },
     rows::Row,
     target::{Kind, LineQuantity, Target},
+    tree::{path::TreePath, rest::Branch},
 };
 use crate::config::problem::did_you_mean;
 
@@ -17,15 +20,17 @@ use crate::config::problem::did_you_mean;
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Input<'r> {
     Cells(&'r Row),
-    Json(&'r Value),
+    Tree(Branch<'r>),
 }
 
 /// Where a value stands in a row.
 #[derive(Debug)]
 pub(super) enum Source {
     Cell(usize),
-    Path(String),
+    Path(TreePath),
     Const(String),
+    /// A fact of the file, known when it is opened.
+    File(String),
     Concat(Vec<Self>),
     FirstOf(Vec<Self>),
 }
@@ -43,13 +48,13 @@ impl Source {
         match self {
             Self::Cell(at) => match row {
                 Input::Cells(row) => blanks.clean(row.cell(*at)?).map(Cow::Borrowed),
-                Input::Json(_) => None,
+                Input::Tree(_) => None,
             },
             Self::Path(path) => match row {
-                Input::Json(value) => blanks.clean_cow(scalar(value.pointer(path)?)?),
+                Input::Tree(branch) => blanks.clean_cow(path.text(branch.chain)?),
                 Input::Cells(_) => None,
             },
-            Self::Const(text) => Some(Cow::Borrowed(text)),
+            Self::Const(text) | Self::File(text) => Some(Cow::Borrowed(text)),
             Self::FirstOf(parts) => parts.iter().find_map(|part| part.text(row, blanks)),
             Self::Concat(parts) => {
                 let mut all = String::new();
@@ -72,7 +77,16 @@ impl Source {
             Self::FirstOf(parts) | Self::Concat(parts) => {
                 parts.iter().map(Self::column).find(|column| *column > 0).unwrap_or(0)
             }
-            Self::Path(_) | Self::Const(_) => 0,
+            Self::Path(_) | Self::Const(_) | Self::File(_) => 0,
+        }
+    }
+
+    /// Levels above its starting point that it reaches.
+    pub(super) fn up(&self) -> usize {
+        match self {
+            Self::Path(path) => path.up,
+            Self::FirstOf(parts) | Self::Concat(parts) => parts.iter().map(Self::up).max().unwrap_or(0),
+            Self::Cell(_) | Self::Const(_) | Self::File(_) => 0,
         }
     }
 }
@@ -139,8 +153,31 @@ pub(super) struct Unmapped {
     pub(super) used: Vec<usize>,
     /// Before the place in the key of an extension.
     pub(super) prefix: &'static str,
-    /// Names of JSON members that are mapped.
-    pub(super) members: Vec<String>,
+    /// Paths that are mapped.
+    pub(super) paths: Vec<TreePath>,
+    /// Stretches of a line of fixed width that are mapped, as first character from 1 and length, in order.
+    pub(super) stretches: Option<Vec<(usize, usize)>>,
+}
+
+/// Records or rows that are left out on purpose, bound.
+#[derive(Debug)]
+pub(super) struct SkipPlan {
+    pub(super) source: Source,
+    pub(super) scope: Scope,
+    values: Vec<String>,
+    is_except: bool,
+}
+
+impl SkipPlan {
+    pub(super) fn is_met(&self, row: Input<'_>, blanks: &Blanks) -> bool {
+        let text = self.source.text(row, blanks).unwrap_or_default();
+        self.values.iter().any(|value| *value == text) != self.is_except
+    }
+}
+
+/// What a file says about rows that were left out.
+pub(super) fn skipped_words(count: u64) -> Option<String> {
+    (count > 0).then(|| format!("ROWS_SKIPPED: {count} left out by [parse] skip"))
 }
 
 /// How the kind of a row is found.
@@ -148,7 +185,7 @@ pub(super) struct Unmapped {
 pub(super) struct KindPlan {
     pub(super) column: usize,
     pub(super) header: Option<String>,
-    pub(super) detail: String,
+    pub(super) details: Vec<String>,
     pub(super) trailer: Option<String>,
 }
 
@@ -187,6 +224,10 @@ pub(super) struct Plan {
     pub(super) has_lines: bool,
     pub(super) has_containers: bool,
     pub(super) has_interchange: bool,
+    /// Rows that are left out.
+    pub(super) skips: Vec<SkipPlan>,
+    /// Stretches that are the cells of a line of fixed width, as first character from 1 and length.
+    pub(super) spans: Option<Vec<(usize, usize)>>,
     /// Columns that each row must have, where they are known beforehand.
     pub(super) width: Option<usize>,
 }
@@ -201,23 +242,24 @@ pub struct HeaderMismatch {
 }
 
 /// Binds the profile to a file whose header row is `header` (empty where there is none).
-pub(super) fn bind(profile: &Profile, header: &[String]) -> Result<Plan, HeaderMismatch> {
-    let mut binder = Binder { header, missing: Vec::new() };
+pub(super) fn bind(profile: &Profile, header: &[String], blank: &Event) -> Result<Plan, HeaderMismatch> {
+    let is_xml = matches!(&profile.parse, Parse::Tree(tree) if tree.form == TreeForm::Xml);
+    let mut binder = Binder { header, blank, is_xml, spans: RefCell::new(Vec::new()), missing: Vec::new() };
     let (trim, width, kinds) = match &profile.parse {
         Parse::Csv(csv) => {
             let kinds = csv.record_type.as_ref().map(|kind| KindPlan {
                 column: binder.place(&kind.column),
                 header: kind.header.clone(),
-                detail: kind.detail.clone(),
+                details: kind.details.clone(),
                 trailer: kind.trailer.clone(),
             });
             let width = if csv.has_header { Some(header.len()) } else { csv.columns };
             (csv.trim, width, kinds)
         }
-        Parse::Ndjson(_) | Parse::Dialect(_) => (true, None, None),
+        Parse::Tree(_) | Parse::Dialect(_) => (true, None, None),
     };
     let has_header_rows = matches!(profile.group, Group::HeaderRecord);
-    let is_nested = matches!(&profile.parse, Parse::Ndjson(json) if json.lines.is_some());
+    let is_nested = matches!(&profile.parse, Parse::Tree(tree) if tree.lines.is_some());
     let plans: Vec<(Scope, FieldPlan)> = profile.fields.iter().map(|f| (f.scope, binder.field(f))).collect();
     let (type_of, type_scope) = binder.type_rule(&profile.event_type, has_header_rows || is_nested);
     let group_by = match &profile.group {
@@ -225,9 +267,11 @@ pub(super) fn bind(profile: &Profile, header: &[String]) -> Result<Plan, HeaderM
         Group::Row | Group::HeaderRecord => None,
     };
     let checks = profile.checks.iter().map(|check| binder.check(check)).collect();
+    let skips = profile.skips.iter().map(|skip| binder.skip(skip)).collect();
+    let is_fixed = matches!(&profile.parse, Parse::Csv(csv) if csv.is_fixed);
     let has = |wanted: fn(&Target) -> bool| profile.fields.iter().any(|field| wanted(&field.to));
-    let header_rest = rest(profile, &kinds, &[Scope::Header], header, "HDR.", &binder, is_nested);
-    let detail_rest = rest(profile, &kinds, &[Scope::Detail], header, "", &binder, false);
+    let header_rest = rest(profile, &kinds, Scope::Header, type_scope, "HDR.", &binder);
+    let detail_rest = rest(profile, &kinds, Scope::Detail, type_scope, "", &binder);
     let missing = std::mem::take(&mut binder.missing);
     if !missing.is_empty() {
         return Err(HeaderMismatch { found: header.join(","), expected: missing.join("; ") });
@@ -249,6 +293,8 @@ pub(super) fn bind(profile: &Profile, header: &[String]) -> Result<Plan, HeaderM
         has_lines: has(|to| matches!(to, Target::Line(_))),
         has_containers: has(|to| matches!(to, Target::Container(_) | Target::Content(_))),
         has_interchange: has(|to| matches!(to, Target::Interchange(_))),
+        skips,
+        spans: is_fixed.then(|| binder.spans.take()),
         width,
     })
 }
@@ -257,24 +303,22 @@ pub(super) fn bind(profile: &Profile, header: &[String]) -> Result<Plan, HeaderM
 fn rest(
     profile: &Profile,
     kinds: &Option<KindPlan>,
-    scopes: &[Scope],
-    header: &[String],
+    scope: Scope,
+    type_scope: Scope,
     prefix: &'static str,
     binder: &Binder<'_>,
-    is_nested: bool,
 ) -> Unmapped {
+    let header = binder.header;
     let mut used: Vec<usize> = kinds.iter().map(|kind| kind.column).collect();
-    let mut members = Vec::new();
+    let mut paths = Vec::new();
     let mut note = |from: &From| {
         from.each(&mut |part| match part {
             From::Column(column) => used.extend(binder.find(column)),
-            From::Path(path) => {
-                members.push(path.split('/').nth(1).unwrap_or("").replace("~1", "/").replace("~0", "~"))
-            }
-            From::Const(_) | From::Concat(_) | From::FirstOf(_) => {}
+            From::Path(path) => paths.push(binder.path(path)),
+            From::Const(_) | From::File(_) | From::Concat(_) | From::FirstOf(_) => {}
         });
     };
-    for field in profile.fields.iter().filter(|field| scopes.contains(&field.scope)) {
+    for field in profile.fields.iter().filter(|field| field.scope == scope) {
         note(&field.from);
         for transform in &field.transforms {
             if let Transform::NegateIf { from, .. } = transform {
@@ -282,22 +326,32 @@ fn rest(
             }
         }
     }
-    if let TypeRule::Mapped { from, .. } = &profile.event_type {
+    if let TypeRule::Mapped { from, .. } = &profile.event_type
+        && (type_scope == scope || matches!(profile.parse, Parse::Csv(_)))
+    {
         note(from);
     }
-    for check in profile.checks.iter().filter(|check| scopes.contains(&check.scope)) {
+    for check in profile.checks.iter().filter(|check| check.scope == scope) {
         note(&check.equals);
-    }
-    if let (true, Parse::Ndjson(json)) = (is_nested, &profile.parse) {
-        members.extend(json.lines.as_deref().and_then(|path| path.split('/').nth(1)).map(str::to_owned));
     }
     let free = (0..header.len()).filter(|at| !used.contains(at));
     let cells = free.map(|at| (at, format!("csv:{prefix}{}", header[at]))).collect();
-    Unmapped { cells, is_named: !header.is_empty(), used, prefix, members }
+    let is_fixed = matches!(&profile.parse, Parse::Csv(csv) if csv.is_fixed);
+    let stretches = is_fixed.then(|| {
+        let spans = binder.spans.borrow();
+        let mut mapped: Vec<(usize, usize)> = used.iter().filter_map(|at| spans.get(*at).copied()).collect();
+        mapped.sort_unstable();
+        mapped
+    });
+    Unmapped { cells, is_named: !header.is_empty(), used, prefix, paths, stretches }
 }
 
 struct Binder<'h> {
     header: &'h [String],
+    blank: &'h Event,
+    is_xml: bool,
+    /// Stretches of a line of fixed width that are asked for: the cells.
+    spans: RefCell<Vec<(usize, usize)>>,
     missing: Vec<String>,
 }
 
@@ -305,6 +359,14 @@ impl Binder<'_> {
     fn find(&self, column: &Column) -> Option<usize> {
         match column {
             Column::Index(at) => Some(*at),
+            Column::Span { start, len } => {
+                let mut spans = self.spans.borrow_mut();
+                let known = spans.iter().position(|span| *span == (*start, *len));
+                Some(known.unwrap_or_else(|| {
+                    spans.push((*start, *len));
+                    spans.len() - 1
+                }))
+            }
             Column::Name(name) => {
                 let mut places = (0..self.header.len()).filter(|at| self.header[*at].eq_ignore_ascii_case(name));
                 let first = places.next()?;
@@ -331,11 +393,23 @@ impl Binder<'_> {
         place.unwrap_or(usize::MAX)
     }
 
+    /// The profile was read with the same rules: a path that is none does not get here.
+    fn path(&self, text: &str) -> TreePath {
+        TreePath::parse(text, self.is_xml).unwrap_or_default()
+    }
+
+    fn skip(&mut self, skip: &Skip) -> SkipPlan {
+        let (values, is_except) = (skip.values.clone(), skip.is_except);
+        SkipPlan { source: self.source(&skip.from), scope: skip.scope, values, is_except }
+    }
+
     fn source(&mut self, from: &From) -> Source {
         match from {
             From::Column(column) => Source::Cell(self.place(column)),
-            From::Path(path) => Source::Path(path.clone()),
+            From::Path(path) => Source::Path(self.path(path)),
             From::Const(text) => Source::Const(text.clone()),
+            From::File(FileFact::Name) => Source::File(self.blank.source.file_name.clone()),
+            From::File(FileFact::Time) => Source::File(self.blank.record_time.to_string()),
             From::Concat(parts) => Source::Concat(parts.iter().map(|part| self.source(part)).collect()),
             From::FirstOf(parts) => Source::FirstOf(parts.iter().map(|part| self.source(part)).collect()),
         }
@@ -348,12 +422,16 @@ impl Binder<'_> {
             other => Step::Plain(other.clone()),
         });
         let steps = steps.collect();
-        let mut label = String::new();
+        let (mut label, mut start) = (String::new(), None);
         field.from.each(&mut |part| {
             if label.is_empty() {
+                if let From::Column(Column::Span { start: first, .. }) = part {
+                    start = u32::try_from(*first).ok();
+                }
                 label = match part {
                     From::Column(column) => column.to_string(),
                     From::Path(path) => path.clone(),
+                    From::File(_) => "the file".to_owned(),
                     From::Const(_) | From::Concat(_) | From::FirstOf(_) => String::new(),
                 };
             }
@@ -361,7 +439,7 @@ impl Binder<'_> {
         FieldPlan {
             name: field.name.clone(),
             label,
-            column: source.column(),
+            column: start.unwrap_or_else(|| source.column()),
             to: field.to.clone(),
             is_decimal: field.to.kind() == Kind::Decimal,
             source,

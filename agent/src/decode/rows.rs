@@ -20,6 +20,9 @@ pub struct Dialect {
     pub comment: Option<u8>,
 }
 
+/// No byte of a line is special.
+pub(super) const LINES: Dialect = Dialect { delimiter: b'\n', quote: None, escape: None, comment: None };
+
 /// One row.
 #[derive(Debug, Default)]
 pub(super) struct Row {
@@ -31,6 +34,8 @@ pub(super) struct Row {
     pub(super) raw: Vec<u8>,
     /// Set where the file ended within a quoted cell.
     pub(super) is_torn: bool,
+    /// Set where the file ended before the line did.
+    pub(super) is_unended: bool,
     text: String,
     spans: Vec<(u32, u32)>,
 }
@@ -43,6 +48,31 @@ impl Row {
     pub(super) fn cell(&self, at: usize) -> Option<&str> {
         let (from, to) = *self.spans.get(at)?;
         self.text.get(from as usize..to as usize)
+    }
+
+    /// Characters of the whole line, before it was cut.
+    pub(super) fn chars(&self) -> usize {
+        if self.text.is_ascii() { self.text.len() } else { self.text.chars().count() }
+    }
+
+    /// The line before it was cut.
+    pub(super) fn line(&self) -> &str {
+        &self.text
+    }
+
+    /// Makes these stretches the cells: first character from 1 and length. What lies behind the end of the line is empty.
+    pub(super) fn cut(&mut self, stretches: &[(usize, usize)]) {
+        self.spans.clear();
+        let text = &self.text;
+        let bounds: Option<Vec<usize>> = (!text.is_ascii()).then(|| text.char_indices().map(|(at, _)| at).collect());
+        let byte = |at: usize| match &bounds {
+            None => at.min(text.len()) as u32,
+            Some(bounds) => bounds.get(at).copied().unwrap_or(text.len()) as u32,
+        };
+        self.spans.extend(stretches.iter().map(|(start, len)| {
+            let first = start.saturating_sub(1);
+            (byte(first), byte(first.saturating_add(*len)))
+        }));
     }
 
     /// Splits the raw bytes; false where they are no text or hold a NUL.
@@ -186,6 +216,7 @@ impl<R: Read> Rows<R> {
             row.raw.extend_from_slice(raw);
             (row.line_no, row.offset) = (self.line_no, self.offset);
             row.is_torn = self.is_ended && next == self.filled && self.is_open(raw);
+            row.is_unended = next == end;
             // Only a quoted cell holds line ends of its own.
             let has_quote = self.dialect.quote.is_some_and(|quote| row.raw.contains(&quote));
             self.line_no += if has_quote { line_ends(&self.buffer[self.start..next]) } else { u64::from(next > end) };

@@ -120,18 +120,27 @@ pub(super) fn check_with(dir: &str, decoder: &Decoder, suffix: &str) {
     let mut wrong = Vec::new();
     for file in files {
         let name = file.file_name().unwrap().to_string_lossy().into_owned();
-        let recorded = here.join("../tests/golden/samples").join(format!("{dir}__{name}{suffix}.txt"));
-        let found = summary(&read(decoder, &std::fs::read(&file).unwrap()));
-        if std::env::var_os("DOCKSYNC_RECORD").is_some() {
-            std::fs::create_dir_all(recorded.parent().unwrap()).unwrap();
-            std::fs::write(&recorded, &found).unwrap();
-        }
-        let expected = std::fs::read_to_string(&recorded).unwrap_or_default();
-        if found != expected {
-            wrong.push(format!("{name}{}", difference(&expected, &found)));
-        }
+        let outcome = read(decoder, &std::fs::read(&file).unwrap());
+        wrong.extend(differs(dir, &name, suffix, &outcome));
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Compares one outcome with the recorded one.
+pub(super) fn compare(dir: &str, name: &str, suffix: &str, outcome: &Outcome) {
+    assert_eq!(differs(dir, name, suffix, outcome), None);
+}
+
+fn differs(dir: &str, name: &str, suffix: &str, outcome: &Outcome) -> Option<String> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/samples");
+    let recorded = folder.join(format!("{dir}__{name}{suffix}.txt"));
+    let found = summary(outcome);
+    if std::env::var_os("DOCKSYNC_RECORD").is_some() {
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(&recorded, &found).unwrap();
+    }
+    let expected = std::fs::read_to_string(&recorded).unwrap_or_default();
+    (found != expected).then(|| format!("{name}{}", difference(&expected, &found)))
 }
 
 /// The first line that differs.

@@ -77,6 +77,14 @@ pub(crate) fn sha256(file: &mut File) -> io::Result<[u8; 32]> {
 /// How much of each end of a file is looked at.
 const END_BYTES: u64 = 4096;
 
+/// The first [`END_BYTES`].
+pub(super) fn head(opened: &mut Opened) -> io::Result<Vec<u8>> {
+    let mut head = Vec::new();
+    opened.file.rewind()?;
+    (&mut opened.file).take(END_BYTES).read_to_end(&mut head)?;
+    Ok(head)
+}
+
 /// The last bytes of a file, and a hash of its first and last bytes.
 pub(super) fn ends(opened: &mut Opened) -> io::Result<(Vec<u8>, u64)> {
     let mut head = Vec::new();

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::decode::{
     Charset,
-    profile::{CompleteRule, Parse, Profile},
+    profile::{CompleteRule, DialectKind, Parse, Profile, TreeForm},
 };
 
 /// Most files of one feed that one scan looks into; the others wait for the next.
@@ -169,7 +169,8 @@ fn look(path: &Path, profile: &Profile, all: &BTreeSet<OsString>) -> Result<Seen
     let (tail, ends_hash) = open::ends(&mut opened).map_err(read)?;
     seen.ends_hash = ends_hash;
     seen.ends_in_nul = tail.last() == Some(&0) && !is_utf16(profile, &tail);
-    seen.has_trailer = has_trailer(profile, &tail);
+    let root = if seen.size > 0 && is_xml(profile) { open::head(&mut opened).map_err(read)? } else { Vec::new() };
+    seen.has_trailer = has_trailer(profile, &root, &tail);
     Ok(seen)
 }
 
@@ -179,8 +180,63 @@ fn is_utf16(profile: &Profile, tail: &[u8]) -> bool {
     is_possible && tail.len() >= 2 && tail[tail.len() - 2] != 0
 }
 
+fn is_xml(profile: &Profile) -> bool {
+    match &profile.parse {
+        Parse::Tree(tree) => tree.form == TreeForm::Xml,
+        Parse::Dialect(parse) => {
+            matches!(parse.dialect, DialectKind::Epcis | DialectKind::Idoc | DialectKind::Gs1Xml | DialectKind::Ubl)
+        }
+        Parse::Csv(_) => false,
+    }
+}
+
+/// Whether the file ends as its format says that it does.
+fn has_trailer(profile: &Profile, head: &[u8], tail: &[u8]) -> bool {
+    let plain = |bytes: &[u8]| -> Vec<u8> { bytes.iter().copied().filter(|byte| *byte != 0).collect() };
+    match &profile.parse {
+        Parse::Csv(_) => has_trailer_row(profile, tail),
+        Parse::Dialect(parse) if parse.dialect == DialectKind::X12 => has_last_segment(&plain(tail), b"IEA"),
+        Parse::Dialect(parse) if parse.dialect == DialectKind::Edifact => has_last_segment(&plain(tail), b"UNZ"),
+        Parse::Tree(_) | Parse::Dialect(_) => has_closed_root(&plain(head), &plain(tail)),
+    }
+}
+
+/// Whether the segment stands last, and its terminator behind it.
+fn has_last_segment(tail: &[u8], name: &[u8]) -> bool {
+    const SEGMENT_BYTES_MAX: usize = 100;
+    let Some(at) = tail.windows(name.len()).rposition(|part| part == name) else { return false };
+    let is_start = at == 0 || !tail.get(at - 1).is_some_and(u8::is_ascii_alphanumeric);
+    let segment = tail.get(at + name.len()..).unwrap_or_default();
+    let is_ended = segment.last().is_some_and(|byte| !byte.is_ascii_alphanumeric());
+    is_start && is_ended && segment.len() <= SEGMENT_BYTES_MAX
+}
+
+/// Whether an XML document ends with the end tag of its root; of JSON, whether a bracket closes it. Other text is not judged.
+fn has_closed_root(head: &[u8], tail: &[u8]) -> bool {
+    let (head, tail) = (String::from_utf8_lossy(head), String::from_utf8_lossy(tail));
+    let mut tail = tail.trim_end();
+    let mut rest = head.trim_start_matches('\u{feff}').trim_start();
+    if !rest.starts_with('<') {
+        let is_json = rest.starts_with(['{', '[']);
+        return !is_json || tail.ends_with(['}', ']']);
+    }
+    // What stands before the root: declaration, comments, instructions.
+    while rest.starts_with("<?") || rest.starts_with("<!") {
+        let end = if rest.starts_with("<!--") { "-->" } else { ">" };
+        rest = rest.split_once(end).map_or("", |(_, rest)| rest).trim_start();
+    }
+    let is_name = |c: char| !(c.is_whitespace() || matches!(c, '>' | '/' | '<'));
+    let name: String = rest.trim_start_matches('<').chars().take_while(|c| is_name(*c)).collect();
+    while let Some(before) = tail.strip_suffix("-->").and_then(|text| text.rfind("<!--").map(|at| &text[..at])) {
+        tail = before.trim_end();
+    }
+    let end_tag = tail.strip_suffix('>').map(str::trim_end).and_then(|text| text.strip_suffix(name.as_str()));
+    let is_empty_root = tail.ends_with("/>") && rest.trim_end() == &rest[..rest.find('>').map_or(0, |at| at + 1)];
+    !name.is_empty() && (end_tag.is_some_and(|text| text.ends_with("</")) || is_empty_root)
+}
+
 /// Whether the last line that is not blank is a trailer row, and ended.
-fn has_trailer(profile: &Profile, tail: &[u8]) -> bool {
+fn has_trailer_row(profile: &Profile, tail: &[u8]) -> bool {
     let Parse::Csv(csv) = &profile.parse else { return true };
     let Some((column, trailer)) = csv.record_type.as_ref().and_then(|r| Some((&r.column, r.trailer.as_deref()?)))
     else {
@@ -192,6 +248,10 @@ fn has_trailer(profile: &Profile, tail: &[u8]) -> bool {
         return false;
     };
     let at = match column {
+        crate::decode::profile::Column::Span { start, len } => {
+            let line = String::from_utf8_lossy(line);
+            return line.chars().skip(start - 1).take(*len).collect::<String>().trim() == trailer;
+        }
         crate::decode::profile::Column::Index(at) => *at,
         // A named column stands in a header row that is not at hand: the word anywhere in the line must do.
         crate::decode::profile::Column::Name(_) => {

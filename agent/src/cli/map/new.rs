@@ -116,8 +116,10 @@ fn profile_text(args: &NewArgs) -> Result<String, String> {
         Guess::Standard(dialect) => Ok(example.standard(dialect.as_str())),
         Guess::Rows => example.rows(&decoded(&head)),
         Guess::Ndjson => example.objects(&decoded(&head)),
-        Guess::Json => Err(format!("{shown} is one JSON value; start from config/feeds/3pl-central-json.toml")),
-        Guess::Xml => Err(format!("{shown} is XML of no standard known here; start from config/feeds/scale-xml.toml")),
+        Guess::Json => Err(format!("{shown} is one JSON value; start from config/feeds/3pl-central-orders-json.toml")),
+        Guess::Xml => Err(format!(
+            "{shown} is XML of no standard known here; start from config/feeds/scale-transactions-xml.toml"
+        )),
     }
 }
 

@@ -53,7 +53,12 @@ pub(super) fn table(
 
 /// How the file was read.
 fn form(profile: &profile::Profile, survey: &Survey) -> String {
-    let profile::Parse::Csv(csv) = &profile.parse else { return " lines".to_owned() };
+    let csv = match &profile.parse {
+        profile::Parse::Csv(csv) if csv.is_fixed => return " rows of fixed width".to_owned(),
+        profile::Parse::Csv(csv) => csv,
+        profile::Parse::Tree(tree) if tree.form != profile::TreeForm::Ndjson => return " records".to_owned(),
+        profile::Parse::Tree(_) | profile::Parse::Dialect(_) => return " lines".to_owned(),
+    };
     let misfit = survey.refusals.iter().any(|line| line.code == "HEADER_MISMATCH");
     let header = match (misfit, survey.header.is_empty()) {
         (true, _) => "header does not fit",

@@ -120,7 +120,7 @@ fn switch(profile: &mut Profile, option: &str, flag: &str, is_set: bool) -> Resu
     let name = profile.name.clone();
     let is_known = match &mut profile.parse {
         Parse::Dialect(parse) => !is_set || parse.set(option),
-        Parse::Csv(_) | Parse::Ndjson(_) => !is_set,
+        Parse::Csv(_) | Parse::Tree(_) => !is_set,
     };
     match is_known {
         true => Ok(()),

@@ -5,19 +5,35 @@ use std::collections::BTreeMap;
 use regex::Regex;
 use rust_decimal::Decimal;
 
-use super::{Check, Column, Field, From, Scope, Transform};
+use super::{Check, Column, Field, FileFact, From, Scope, Skip, Transform};
 use crate::{
     config::{
         problem::did_you_mean,
         section::{Node, Section},
     },
-    decode::target::{Kind, LineField, Target},
+    decode::{
+        target::{Kind, LineField, Target},
+        tree::path::TreePath,
+    },
 };
+
+/// How values are named in a format.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    /// Columns by place and name.
+    Cells,
+    /// Stretches of a line.
+    Fixed,
+    /// JSON pointers.
+    Json,
+    /// Paths of names.
+    Xml,
+}
 
 /// What the fields must know of the rest of the profile.
 pub(super) struct Ground {
-    /// Columns by place and name, else JSON pointers.
-    pub(super) is_csv: bool,
+    /// How values are named.
+    pub(super) form: Form,
     /// Words of `[parse] record_type`, by scope.
     pub(super) records: Vec<(String, Scope)>,
     /// Whether documents have a header of their own.
@@ -109,7 +125,7 @@ pub(super) fn source(
     };
     let table = section.section_of(key, node)?;
     let declared = record(&table, ground);
-    let from = plain(&table, ground);
+    let from = plain(&table, ground.form);
     table.close();
     let usual = if is_detail || !ground.has_header_scope { Scope::Detail } else { Scope::Header };
     Some((from?, declared.unwrap_or(usual)))
@@ -132,51 +148,137 @@ fn record(table: &Section<'_, '_>, ground: &Ground) -> Option<Scope> {
     found
 }
 
-fn plain(table: &Section<'_, '_>, ground: &Ground) -> Option<From> {
+pub(super) fn plain(table: &Section<'_, '_>, form: Form) -> Option<From> {
     if let Some(text) = table.text("const") {
         return Some(From::Const(text.to_owned()));
     }
+    if table.node("file").is_some() {
+        return table.word("file", &[("name", FileFact::Name), ("time", FileFact::Time)]).map(From::File);
+    }
     if let Some(node) = table.node("column") {
-        if !ground.is_csv {
-            table.wrong(node, "C013", "JSON has no columns".to_owned(), "write path = \"/name\"");
+        let (message, help) = match form {
+            Form::Cells => return column(table, "column").map(From::Column),
+            Form::Fixed => ("lines of fixed width have no columns", "write start = 1, len = 4"),
+            Form::Json => ("JSON has no columns", "write path = \"/name\""),
+            Form::Xml => ("XML has no columns", "write path = \"Name\""),
+        };
+        table.wrong(node, "C013", message.to_owned(), help);
+        return None;
+    }
+    if let Some(node) = table.node("start").or(table.node("len")) {
+        if form != Form::Fixed {
+            let message = "`start` and `len` are for lines of fixed width".to_owned();
+            table.wrong(node, "C036", message, "name a column or a path");
             return None;
         }
-        return column(table, "column").map(From::Column);
+        return span(table).map(From::Column);
     }
     if let Some(node) = table.node("path") {
         let path = table.text_of("path", node)?;
-        if ground.is_csv || !(path.is_empty() || path.starts_with('/')) {
-            table.wrong(
-                node,
-                "C013",
-                format!("`{path}` is no JSON pointer into this format"),
-                "for ndjson write path = \"/name\"",
-            );
-            return None;
-        }
-        return Some(From::Path(path.to_owned()));
+        return is_path(table, node, path, form).then(|| From::Path(path.to_owned()));
     }
     for (key, make) in [("concat", From::Concat as fn(Vec<From>) -> From), ("first_of", From::FirstOf)] {
         if let Some(node) = table.node(key) {
             let parts = node.get_ref().as_array()?;
             let part = |item| {
                 let inner = table.section_of(key, item)?;
-                let from = plain(&inner, ground);
+                let from = plain(&inner, form);
                 inner.close();
                 from
             };
             return parts.iter().map(part).collect::<Option<Vec<_>>>().map(make);
         }
     }
-    let help = if ground.is_csv { "column, const, concat or first_of" } else { "path, const, concat or first_of" };
-    table.missing("column", help);
+    let (key, help) = match form {
+        Form::Cells => ("column", "column, const, concat or first_of"),
+        Form::Fixed => ("start", "start and len, const, concat or first_of"),
+        Form::Json | Form::Xml => ("path", "path, const, concat or first_of"),
+    };
+    table.missing(key, help);
     None
+}
+
+/// Whether this is a path in the format; else the mistake is noted.
+pub(super) fn is_path(table: &Section<'_, '_>, node: &Node<'_>, path: &str, form: Form) -> bool {
+    let (code, message, help) = match form {
+        Form::Cells => ("C013", format!("`{path}` is no column: rows have no paths"), "write column = \"name\""),
+        Form::Fixed => ("C013", format!("`{path}`: lines of fixed width have no paths"), "write start = 1, len = 4"),
+        Form::Json => match TreePath::parse(path, false) {
+            Ok(_) => return true,
+            Err(why) => ("C013", format!("`{path}` is no JSON pointer: {why}"), "as path = \"/name\""),
+        },
+        Form::Xml => match TreePath::parse(path, true) {
+            Ok(_) => return true,
+            Err(why) => ("C037", format!("`{path}` is no path into XML: {why}"), "as path = \"Carton/@TrackingId\""),
+        },
+    };
+    table.wrong(node, code, message, help);
+    false
+}
+
+/// A stretch of a line: `start` from 1 and `len`, in characters.
+pub(super) fn span(table: &Section<'_, '_>) -> Option<Column> {
+    for key in ["start", "len"] {
+        if table.node(key).is_none() {
+            table.missing(key, "start = 1, len = 4: first character, from 1, and how many");
+        }
+    }
+    let part = |key: &'static str| {
+        let number = table.number(key)?;
+        let part = usize::try_from(number).ok().filter(|n| (1..=LINE_CHARS_MAX).contains(n));
+        if let (None, Some(node)) = (part, table.node(key)) {
+            let message = format!("`{key}` must be from 1 to {LINE_CHARS_MAX}");
+            table.wrong(node, "C038", message, "the first character of a line is 1");
+        }
+        part
+    };
+    let (start, len) = (part("start"), part("len"));
+    Some(Column::Span { start: start?, len: len? })
+}
+
+/// Longest line of fixed width that a stretch can point into.
+const LINE_CHARS_MAX: usize = 65_536;
+
+/// One of `[parse] skip`.
+pub(super) fn skip(section: Section<'_, '_>, ground: &Ground) -> Option<Skip> {
+    let declared = record(&section, ground);
+    let from = plain(&section, ground.form);
+    let (values, except) = (section.texts("values"), section.texts("except"));
+    match (section.node("values"), section.node("except")) {
+        (None, None) => section.missing("values", "values = [\"To\"] that leave it out, or except = [...] that do not"),
+        (Some(_), Some(node)) => {
+            section.wrong(node, "C039", "`values` and `except` exclude each other".to_owned(), "keep one of them");
+        }
+        _ => {}
+    }
+    let is_except = section.node("except").is_some();
+    section.close();
+    let is_tree = matches!(ground.form, Form::Json | Form::Xml);
+    let usual = if is_tree && ground.has_header_scope { Scope::Header } else { Scope::Detail };
+    let values = if is_except { except } else { values };
+    Some(Skip { from: from?, scope: declared.unwrap_or(usual), values, is_except })
 }
 
 /// A column by place or name.
 pub(super) fn column(section: &Section<'_, '_>, key: &'static str) -> Option<Column> {
     let node = section.node(key)?;
     column_of(section, key, node)
+}
+
+/// A column by place or name; of a line of fixed width, a stretch.
+pub(super) fn place_of<'t>(
+    section: &Section<'_, 't>,
+    key: &'static str,
+    node: &Node<'t>,
+    is_fixed: bool,
+) -> Option<Column> {
+    if !is_fixed {
+        return column_of(section, key, node);
+    }
+    let table = section.section_of(key, node)?;
+    let column = span(&table);
+    table.close();
+    column
 }
 
 /// A column by place or name.
@@ -246,7 +348,7 @@ fn transform<'t>(section: &Section<'_, 't>, ground: &Ground, item: &Node<'t>) ->
                 .map(|(start, len)| Transform::Substring { start: start as usize, len: len as usize })
         }
         "negate_if" => section_like(section, value).and_then(|table| {
-            let from = plain(&table, ground);
+            let from = plain(&table, ground.form);
             let values = table.texts("values");
             table.close();
             Some(Transform::NegateIf { from: from?, values })

@@ -54,6 +54,8 @@ pub struct Profile {
     pub parse: Parse,
     /// How rows form documents.
     pub group: Group,
+    /// Rows and records that are left out on purpose.
+    pub skips: Vec<Skip>,
     /// The mapping.
     pub fields: Vec<Field>,
     /// Control totals.
@@ -88,6 +90,7 @@ impl Profile {
             split: false,
             parse: Parse::Dialect(Box::new(DialectParse::new(dialect, common))),
             group: Group::Row,
+            skips: Vec::new(),
             fields: Vec::new(),
             checks: Vec::new(),
             refuses_file: false,
@@ -100,8 +103,9 @@ impl Profile {
     /// `csv:dc7-receipts`.
     pub fn format(&self) -> String {
         let kind = match &self.parse {
+            Parse::Csv(csv) if csv.is_fixed => "fixed",
             Parse::Csv(_) => "csv",
-            Parse::Ndjson(_) => "ndjson",
+            Parse::Tree(tree) => tree.form.as_str(),
             Parse::Dialect(parse) => parse.dialect.as_str(),
         };
         format!("{kind}:{}", self.name)
@@ -121,7 +125,7 @@ impl Profile {
     pub fn common(&self) -> &Common {
         match &self.parse {
             Parse::Csv(csv) => &csv.common,
-            Parse::Ndjson(json) => &json.common,
+            Parse::Tree(tree) => &tree.common,
             Parse::Dialect(parse) => &parse.common,
         }
     }
@@ -172,10 +176,10 @@ pub enum Revision {
 /// How a file is split into records.
 #[derive(Debug, Clone)]
 pub enum Parse {
-    /// Delimited text.
+    /// Text in rows, delimited or of fixed width.
     Csv(CsvParse),
-    /// One JSON object for each line.
-    Ndjson(NdjsonParse),
+    /// JSON and XML.
+    Tree(TreeParse),
     /// Documents of a standard, whose meaning is known.
     Dialect(Box<DialectParse>),
 }
@@ -193,13 +197,15 @@ pub struct Common {
     pub zone_name: String,
 }
 
-/// Delimited text.
+/// Text in rows.
 #[derive(Debug, Clone)]
 pub struct CsvParse {
     /// What every format has.
     pub common: Common,
     /// How cells are told apart.
     pub dialect: Dialect,
+    /// Whether cells are stretches of the line.
+    pub is_fixed: bool,
     /// Whether the first row names the columns.
     pub has_header: bool,
     /// Columns that every row must have, where declared.
@@ -217,19 +223,60 @@ pub struct RecordType {
     pub column: Column,
     /// Kind of header rows.
     pub header: Option<String>,
-    /// Kind of detail rows.
-    pub detail: String,
+    /// Kinds of detail rows.
+    pub details: Vec<String>,
     /// Kind of the last row.
     pub trailer: Option<String>,
 }
 
-/// One JSON object for each line.
+/// JSON and XML.
 #[derive(Debug, Clone)]
-pub struct NdjsonParse {
+pub struct TreeParse {
     /// What every format has.
     pub common: Common,
-    /// Pointer to the array of lines within the object, where there is one.
+    /// Which of them.
+    pub form: TreeForm,
+    /// Where the records stand: a JSON pointer, or the name of an XML element behind the names around it.
+    pub records: String,
+    /// Path of the lines within a record, where there are some.
     pub lines: Option<String>,
+    /// Whether an XML document without records is a good one.
+    pub may_be_empty: bool,
+}
+
+/// Forms of trees.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TreeForm {
+    /// One JSON object for each line of the file.
+    Ndjson,
+    /// One JSON document.
+    Json,
+    /// One XML document.
+    Xml,
+}
+
+impl TreeForm {
+    /// Its name in `[parse] type`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ndjson => "ndjson",
+            Self::Json => "json",
+            Self::Xml => "xml",
+        }
+    }
+}
+
+/// Rows and records that are left out on purpose.
+#[derive(Debug, Clone)]
+pub struct Skip {
+    /// Where the deciding value stands.
+    pub from: From,
+    /// Kind of row, or record or line.
+    pub scope: Scope,
+    /// Values that leave it out.
+    pub values: Vec<String>,
+    /// Whether all other values do instead.
+    pub is_except: bool,
 }
 
 /// How rows form documents.
@@ -250,6 +297,13 @@ pub enum Column {
     Index(usize),
     /// Name in the header row, in any case.
     Name(String),
+    /// A stretch of a line of fixed width, in characters.
+    Span {
+        /// First character, from 1.
+        start: usize,
+        /// How many.
+        len: usize,
+    },
 }
 
 impl std::fmt::Display for Column {
@@ -257,6 +311,7 @@ impl std::fmt::Display for Column {
         match self {
             Self::Index(at) => write!(f, "{at}"),
             Self::Name(name) => f.write_str(name),
+            Self::Span { start, len } => write!(f, "{start}-{}", start + len - 1),
         }
     }
 }
@@ -272,15 +327,26 @@ pub enum Scope {
     Trailer,
 }
 
+/// What a file says apart from its content.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FileFact {
+    /// Its name.
+    Name,
+    /// When the agent took it.
+    Time,
+}
+
 /// Where a value comes from.
 #[derive(Debug, Clone)]
 pub enum From {
     /// A column.
     Column(Column),
-    /// A JSON pointer.
+    /// A JSON pointer, or a path of XML names.
     Path(String),
     /// Always this text.
     Const(String),
+    /// A fact of the file itself.
+    File(FileFact),
     /// Several, one after the other.
     Concat(Vec<From>),
     /// The first that is not empty.
@@ -292,7 +358,7 @@ impl From {
     pub fn each(&self, visit: &mut impl FnMut(&Self)) {
         match self {
             Self::Concat(parts) | Self::FirstOf(parts) => parts.iter().for_each(|part| part.each(visit)),
-            Self::Column(_) | Self::Path(_) | Self::Const(_) => visit(self),
+            Self::Column(_) | Self::Path(_) | Self::Const(_) | Self::File(_) => visit(self),
         }
     }
 }

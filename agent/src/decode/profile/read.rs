@@ -7,10 +7,10 @@ use jiff::tz::TimeZone;
 use regex::Regex;
 
 use super::{
-    Column, Common, CompleteRule, CsvParse, DialectKind, DialectParse, Field, Group, NdjsonParse, Parse, Profile,
-    RecordType, Revision, Scope, TypeRule, cases,
+    Column, Common, CompleteRule, CsvParse, DialectKind, DialectParse, Field, Group, Parse, Profile, RecordType,
+    Revision, Scope, TreeForm, TreeParse, TypeRule, cases,
     dialect::OptionKind,
-    fields::{self, Ground},
+    fields::{self, Form, Ground},
     response,
 };
 use crate::{
@@ -21,7 +21,7 @@ use crate::{
     decode::{
         charset::Charset,
         number::NumberForm,
-        rows::Dialect,
+        rows::{Dialect, LINES},
         target::{ContainerField, ContainerText, LineField, LineText, Target},
     },
 };
@@ -64,8 +64,16 @@ fn profile(root: Section<'_, '_>) -> Option<Profile> {
     let group_node = root.section("group");
     let has_group = group_node.is_some();
     let group = group_node.map_or(Some(Group::Row), |section| group(section, parsed.as_ref()));
-    let ground = ground(parsed.as_ref(), group.as_ref(), tables);
+    let mut ground = ground(parsed.as_ref(), group.as_ref(), tables);
+    if parsed.is_none() {
+        // A mistake in [parse] must not make mistakes of all that is right below it.
+        ground.form = form_of(&root);
+    }
     let fields: Vec<Option<Field>> = root.sections("field").into_iter().map(|s| fields::field(s, &ground)).collect();
+    // Which rows are left out is said in terms of what [parse] itself declares.
+    let skips: Vec<_> = root
+        .section("parse")
+        .map_or_else(Vec::new, |parse| parse.sections("skip").into_iter().map(|s| fields::skip(s, &ground)).collect());
     let checks: Vec<_> = root.sections("check").into_iter().map(|s| fields::check(s, &ground)).collect();
     let (refuses_file, keeps_unknown) = on_error(&root);
     let (cases, response) = (cases::cases(&root), response::read(&root));
@@ -80,6 +88,7 @@ fn profile(root: Section<'_, '_>) -> Option<Profile> {
             event_type: event_type?,
             parse: parsed?,
             group: group?,
+            skips: skips.into_iter().collect::<Option<_>>()?,
             fields,
             checks: checks.into_iter().collect::<Option<_>>()?,
             refuses_file,
@@ -152,8 +161,9 @@ fn head(feed: &Section<'_, '_>, is_split: bool) -> Option<Profile> {
             .word("on_revision", &[("hold", Revision::Hold), ("latest", Revision::Latest)])
             .unwrap_or(Revision::Hold),
         split: feed.flag("split").unwrap_or(is_split),
-        parse: Parse::Ndjson(NdjsonParse { common: common_default(), lines: None }),
+        parse: Parse::Dialect(Box::new(DialectParse::new(DialectKind::X12, common_default()))),
         group: Group::Row,
+        skips: Vec::new(),
         fields: Vec::new(),
         checks: Vec::new(),
         refuses_file: false,
@@ -165,7 +175,10 @@ fn head(feed: &Section<'_, '_>, is_split: bool) -> Option<Profile> {
 
 fn complete(feed: &Section<'_, '_>) -> Option<CompleteRule> {
     let Some(section) = feed.section("complete") else { return Some(CompleteRule::Quiet { seconds: 10 }) };
-    let rule = section.word("rule", &[("quiet", 0_u8), ("rename", 1), ("marker", 2), ("trailer", 3), ("companion", 2)]);
+    let rule = section.word(
+        "rule",
+        &[("quiet", 0_u8), ("rename", 1), ("marker", 2), ("trailer", 3), ("xml_root", 3), ("companion", 2)],
+    );
     let marker = section.text("marker").or(section.text("companion")).map(str::to_owned);
     let seconds = section.number("seconds").unwrap_or(10);
     let complete = match (rule, marker) {
@@ -175,7 +188,7 @@ fn complete(feed: &Section<'_, '_>) -> Option<CompleteRule> {
         (Some(1), _) => Some(CompleteRule::Rename),
         (Some(_), _) => Some(CompleteRule::Trailer),
         (None, None) => {
-            section.missing("rule", "quiet, rename, marker or trailer");
+            section.missing("rule", "quiet, rename, marker, trailer or xml_root");
             None
         }
     };
@@ -199,11 +212,7 @@ fn event_type(feed: &Section<'_, '_>, ground: &Ground) -> Option<TypeRule> {
     }
     let table = feed.section_of("event_type", node)?;
     let pairs = table.section("map").map(|map| map.pairs()).unwrap_or_default();
-    let source = if ground.is_csv {
-        fields::column(&table, "column").map(super::From::Column)
-    } else {
-        table.text("path").map(|path| super::From::Path(path.to_owned()))
-    };
+    let source = fields::plain(&table, ground.form);
     table.close();
     let mut map = BTreeMap::new();
     for (key, word) in pairs {
@@ -218,7 +227,9 @@ fn event_type(feed: &Section<'_, '_>, ground: &Ground) -> Option<TypeRule> {
 }
 
 fn parse(section: Section<'_, '_>) -> Option<Parse> {
-    let mut words = vec![("csv", Kind::Csv), ("ndjson", Kind::Ndjson)];
+    let trees = [TreeForm::Ndjson, TreeForm::Json, TreeForm::Xml];
+    let mut words = vec![("csv", Kind::Csv), ("fixed", Kind::Fixed)];
+    words.extend(trees.map(|form| (form.as_str(), Kind::Tree(form))));
     words.extend(DialectKind::WORDS.iter().map(|(word, dialect)| (*word, Kind::Dialect(*dialect))));
     let kind = section.word("type", &words);
     if section.node("type").is_none() {
@@ -226,6 +237,7 @@ fn parse(section: Section<'_, '_>) -> Option<Parse> {
         section.missing("type", known.join(", "));
     }
     let common = common(&section);
+    let _read_later = section.node("skip");
     let parsed = match kind? {
         Kind::Dialect(dialect) => dialect_parse(&section, dialect, common?),
         Kind::Csv => {
@@ -233,14 +245,25 @@ fn parse(section: Section<'_, '_>) -> Option<Parse> {
             let trim = section.flag("trim").unwrap_or(true);
             let columns = section.number("columns").map(|n| n as usize);
             let dialect = dialect(&section);
-            let record_type = section.section("record_type").map(record_type);
-            let record_type = match record_type {
-                Some(None) => return None,
-                other => other.flatten(),
-            };
-            Parse::Csv(CsvParse { common: common?, dialect: dialect?, has_header: header, columns, trim, record_type })
+            let record_type = declared_kinds(&section, false)?;
+            let (has_header, is_fixed) = (header, false);
+            Parse::Csv(CsvParse {
+                common: common?,
+                dialect: dialect?,
+                is_fixed,
+                has_header,
+                columns,
+                trim,
+                record_type,
+            })
         }
-        Kind::Ndjson => Parse::Ndjson(NdjsonParse { common: common?, lines: section.text("lines").map(str::to_owned) }),
+        Kind::Fixed => {
+            let trim = section.flag("trim").unwrap_or(true);
+            let record_type = declared_kinds(&section, true)?;
+            let (dialect, is_fixed, has_header) = (LINES, true, false);
+            Parse::Csv(CsvParse { common: common?, dialect, is_fixed, has_header, columns: None, trim, record_type })
+        }
+        Kind::Tree(form) => Parse::Tree(tree(&section, form, common?)?),
     };
     section.close();
     Some(parsed)
@@ -249,8 +272,61 @@ fn parse(section: Section<'_, '_>) -> Option<Parse> {
 #[derive(Debug, Clone, Copy)]
 enum Kind {
     Csv,
-    Ndjson,
+    Fixed,
+    Tree(TreeForm),
     Dialect(DialectKind),
+}
+
+/// The outer `None` where what is declared is wrong.
+fn declared_kinds(section: &Section<'_, '_>, is_fixed: bool) -> Option<Option<RecordType>> {
+    match section.section("record_type") {
+        Some(kinds) => record_type(kinds, is_fixed).map(Some),
+        None => Some(None),
+    }
+}
+
+fn tree(section: &Section<'_, '_>, form: TreeForm, common: Common) -> Option<TreeParse> {
+    let is_xml = form == TreeForm::Xml;
+    let path = |key: &'static str| {
+        let node = section.node(key)?;
+        let text = section.text_of(key, node)?;
+        let form = if is_xml { Form::Xml } else { Form::Json };
+        fields::is_path(section, node, text, form).then(|| text.to_owned())
+    };
+    let records = match form {
+        TreeForm::Ndjson => Some(String::new()),
+        TreeForm::Json => {
+            if section.node("records").is_some() {
+                path("records")
+            } else {
+                Some(String::new())
+            }
+        }
+        TreeForm::Xml => {
+            if section.node("record").is_none() {
+                section.missing("record", "the element that is a record, as record = \"Shipment\"");
+            }
+            path("record")
+        }
+    };
+    for (key, node) in [("records", section.node("records")), ("record", section.node("record"))] {
+        let Some(node) = node else { continue };
+        if (key == "record") != is_xml || form == TreeForm::Ndjson {
+            let help = match form {
+                TreeForm::Ndjson => "leave it out: each line of the file is a record",
+                TreeForm::Json => "for json write records = \"/orders\"",
+                TreeForm::Xml => "for xml write record = \"Shipment\"",
+            };
+            section.wrong(node, "C040", format!("`{key}` is not for {}", form.as_str()), help);
+        } else if node.get_ref().as_str().is_some_and(|text| text.contains(['[', '*']) || text.contains("..")) {
+            let message = format!("`{key}` takes names alone");
+            section.wrong(node, "C040", message, "leave out records with [parse] skip");
+        }
+    }
+    let lines = path("lines");
+    let is_wrong = section.node("lines").is_some() && lines.is_none();
+    let may_be_empty = is_xml && section.flag("may_be_empty").unwrap_or(false);
+    Some(TreeParse { common, form, records: records?, lines: (!is_wrong).then_some(lines)?, may_be_empty })
 }
 
 fn dialect_parse(section: &Section<'_, '_>, dialect: DialectKind, common: Common) -> Parse {
@@ -331,15 +407,19 @@ fn byte(section: &Section<'_, '_>, key: &'static str) -> Option<Option<u8>> {
     }
 }
 
-fn record_type(section: Section<'_, '_>) -> Option<RecordType> {
-    let column = fields::column(&section, "column");
-    if section.node("column").is_none() {
+fn record_type(section: Section<'_, '_>, is_fixed: bool) -> Option<RecordType> {
+    let column = if is_fixed { fields::span(&section) } else { fields::column(&section, "column") };
+    if !is_fixed && section.node("column").is_none() {
         section.missing("column", "column = 0");
     }
+    let details = match section.node("detail") {
+        Some(node) if node.get_ref().as_array().is_some() => section.texts("detail"),
+        _ => section.required_text("detail", "detail = \"DTL\"").map(str::to_owned).into_iter().collect(),
+    };
     let found = RecordType {
         column: column?,
         header: section.text("header").map(str::to_owned),
-        detail: section.required_text("detail", "detail = \"DTL\"")?.to_owned(),
+        details: (!details.is_empty()).then_some(details)?,
         trailer: section.text("trailer").map(str::to_owned),
     };
     section.close();
@@ -381,8 +461,9 @@ fn group(section: Section<'_, '_>, parsed: Option<&Parse>) -> Option<Group> {
             None
         }
         (_, Some(columns)) if matches!(parsed, Some(Parse::Csv(_)) | None) => {
+            let is_fixed = matches!(parsed, Some(Parse::Csv(csv)) if csv.is_fixed);
             let columns: Option<Vec<Column>> =
-                columns.iter().map(|item| fields::column_of(&section, "by", item)).collect();
+                columns.iter().map(|item| fields::place_of(&section, "by", item, is_fixed)).collect();
             columns.map(Group::Columns)
         }
         _ => {
@@ -396,23 +477,37 @@ fn group(section: Section<'_, '_>, parsed: Option<&Parse>) -> Option<Group> {
 
 fn ground(parsed: Option<&Parse>, group: Option<&Group>, tables: BTreeMap<String, BTreeMap<String, String>>) -> Ground {
     let mut records = Vec::new();
-    let (is_csv, has_header_scope) = match parsed {
+    let (form, has_header_scope) = match parsed {
         Some(Parse::Csv(csv)) => {
             if let Some(record) = &csv.record_type {
                 records.extend(record.header.clone().map(|word| (word, Scope::Header)));
-                records.push((record.detail.clone(), Scope::Detail));
+                records.extend(record.details.iter().map(|word| (word.clone(), Scope::Detail)));
                 records.extend(record.trailer.clone().map(|word| (word, Scope::Trailer)));
             }
-            (true, matches!(group, Some(Group::HeaderRecord)))
+            let form = if csv.is_fixed { Form::Fixed } else { Form::Cells };
+            (form, matches!(group, Some(Group::HeaderRecord)))
         }
-        Some(Parse::Ndjson(json)) => {
+        Some(Parse::Tree(tree)) => {
             records.push(("header".to_owned(), Scope::Header));
             records.push(("line".to_owned(), Scope::Detail));
-            (false, json.lines.is_some())
+            let form = if tree.form == TreeForm::Xml { Form::Xml } else { Form::Json };
+            (form, tree.lines.is_some())
         }
-        Some(Parse::Dialect(_)) | None => (true, false),
+        Some(Parse::Dialect(_)) | None => (Form::Cells, false),
     };
-    Ground { is_csv, records, has_header_scope, tables }
+    Ground { form, records, has_header_scope, tables }
+}
+
+/// How values are named, by the declared type alone.
+fn form_of(root: &Section<'_, '_>) -> Form {
+    let parse = root.section("parse");
+    let word = parse.as_ref().and_then(|parse| parse.node("type")).and_then(|node| node.get_ref().as_str());
+    match word {
+        Some("fixed") => Form::Fixed,
+        Some("json" | "ndjson") => Form::Json,
+        Some("xml") => Form::Xml,
+        _ => Form::Cells,
+    }
 }
 
 /// Whether a bad line refuses the file, and whether unmapped columns are kept.
