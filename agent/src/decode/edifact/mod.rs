@@ -2,7 +2,7 @@
 //! D.93A on, also as EANCOM.
 //!
 //! Takes: UTF-8 text. Gives: the events of each message, or why it is held. The path of a segment: [`syntax`] splits,
-//! [`outline`] pairs UNB with UNZ and UNH with UNT and counts, [`envelope`] gathers messages, [`parse`] reads a message
+//! [`mod@outline`] pairs UNB with UNZ and UNH with UNT and counts, [`envelope`] gathers messages, [`parse`] reads a message
 //! (with [`item`] and [`package`]) into a [`document::Document`] that
 //! knows no message type, and one file for each type says which events that is.
 //!
