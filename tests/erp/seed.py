@@ -15,11 +15,12 @@ What tests can rely on, for the sites DC1 DC2 DC3:
   the storage location)
 * products SKU-0001, SKU-0002...: unit "u", 1000 pieces at each storage
 * customers CUST-01..CUST-20, suppliers SUPP-1..SUPP-3
-* confirmed sales WEB-10001..., each with one waiting shipment of the same
-  reference; the n-th belongs to site n modulo the number of sites
-* confirmed purchases PO-20001...PO-20012, spread over the sites alike
+* 120 confirmed sales WEB-10001..., each with one waiting shipment of the same
+  reference and one to four lines of 2 to 12; the sites take turns
+* confirmed purchases PO-20001...PO-20012, the sites take turns
 * the user "docksync", who is no administrator; in the group Docksync when
-  that module is active. The user "outsider" is in no group at all.
+  that module is active. The user "outsider" is in no group at all; "admin"
+  may set up stock and products.
 
 Sites, products and sales are taken from TRYTON_SEED_SITES (codes with blanks
 between), TRYTON_SEED_PRODUCTS and TRYTON_SEED_SHIPMENTS.
@@ -42,7 +43,7 @@ p.add_argument('-d', '--database', required=True)
 p.add_argument('--products', type=int,
     default=int(os.environ.get('TRYTON_SEED_PRODUCTS', 200)))
 p.add_argument('--shipments', type=int,
-    default=int(os.environ.get('TRYTON_SEED_SHIPMENTS', 60)))
+    default=int(os.environ.get('TRYTON_SEED_SHIPMENTS', 120)))
 p.add_argument('--sites',
     default=os.environ.get('TRYTON_SEED_SITES', 'DC1 DC2 DC3'))
 p.add_argument('--purchases', type=int, default=12)
@@ -93,8 +94,11 @@ def setup(today):
     admin, = User.search([('login', '=', 'admin')])
     admin.companies = [company]
     admin.company = company
-    admin.save()
     Data = get('ir.model.data')
+    admin.groups = list(admin.groups) + [
+        Group(Data.get_id('stock', 'group_stock_admin')),
+        Group(Data.get_id('product', 'group_product_admin'))]
+    admin.save()
     groups = [Group(Data.get_id(m, x)) for m, x in [
             ('stock', 'group_stock'),
             ('stock', 'group_stock_force_assignment'),
@@ -178,6 +182,9 @@ def seed(company, usd, today):
     Inventory.save(invs)
     Inventory.confirm(invs)
 
+    if 'stock_package' in modules():
+        get('stock.package.type')(name='Carton').save()
+
     # parties -----------------------------------------------------------------
     customers = [Party(name=f'Customer {n:02d}', code=f'CUST-{n:02d}',
             addresses=[Address(street=f'{n} Main Street', city='Springfield')])
@@ -197,7 +204,7 @@ def seed(company, usd, today):
             lines = []
             for x in rnd.sample(products, rnd.randint(1, 4)):
                 lines.append(SLine(type='line', product=x, unit=unit,
-                        quantity=float(rnd.randint(1, 12)),
+                        quantity=float(rnd.randint(2, 12)),
                         unit_price=x.template.list_price))
             sales.append(Sale(reference=f'WEB-{10001 + n}', party=cust,
                     company=company, currency=usd, warehouse=wh,

@@ -294,11 +294,13 @@ class Receiving:
             return {}
         transit = self.run.transit
         left = defaultdict(float)
-        for event in self.Event.search([
-                    ('reference', '=', document.reference),
-                    ('kind', 'in', ['transferred', 'received']),
-                    ('id', '!=', document.row.id),
-                    ]):
+        events = self.Event.search([
+                ('reference', '=', document.reference),
+                ('kind', 'in', ['transferred', 'received']),
+                ('id', '!=', document.row.id),
+                ])
+        self.run.touch([e for e in events if e.kind == 'transferred'])
+        for event in events:
             for move in event.moves:
                 lot = move.lot if self.run.with_lots() else None
                 if move.to_location == transit:
@@ -465,25 +467,17 @@ class Receiving:
         return record
 
     def _reopen(self, record):
-        """Let the order send again what never left.
-
-        Tryton plans a quantity anew when its move is marked as recreated; only
-        whole moves can be, so a shipment voided in part leaves the order alone.
-        """
-        Line = active('sale.line')
-        if Line is None:
-            return
+        "Mark what never left, so that its order plans it again."
         back = defaultdict(float)
         for move in record.incoming_moves:
             back[move.origin] += move.internal_quantity
-        lines = defaultdict(list)
+        changes = []
         for out, quantity in back.items():
-            if (isinstance(out.origin, Line)
-                    and abs(quantity - out.internal_quantity) <= EPSILON):
-                lines[out.origin].append(out.id)
-                self.run.sales.add(out.origin.sale.id)
-        for line, ids in lines.items():
-            Line.write([line], {'moves_recreated': [('add', ids)]})
+            changes += [[out], {
+                    'docksync_voided': (out.docksync_voided or 0) + quantity}]
+            if getattr(out, 'sale', None):
+                self.run.sales.add(out.sale.id)
+        self.Move.write(*changes)
 
     def _void_moves(self, document):
         event = document.target

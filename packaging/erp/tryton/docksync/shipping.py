@@ -187,6 +187,7 @@ class Shipping:
                 self._planned(document.target), document.target)
         if not documents:
             return
+        self.run.touch([d.target for d in documents])
         self._record(documents, 'picked')
         rows = self._rows([d.target for d in documents], 'picked')
         for document in documents:
@@ -229,6 +230,7 @@ class Shipping:
         for document in documents:
             self.run.check_matched(document, self.run.pieces(document),
                 self._planned(document.target), document.target)
+        self.run.touch([d.target for d in documents])
         self._record(documents, 'packed')
         for document in documents:
             if document.target.state == 'picked':
