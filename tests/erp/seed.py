@@ -19,8 +19,8 @@ What tests can rely on, for the sites DC1 DC2 DC3:
   reference and one to four lines of 2 to 12; the sites take turns
 * confirmed purchases PO-20001...PO-20012, the sites take turns
 * the user "docksync", who is no administrator; in the group Docksync when
-  that module is active. The user "outsider" is in no group at all; "admin"
-  may set up stock and products.
+  that module is active. Then "alone" is in that group only. "outsider" is in
+  no group at all, and "admin" may set up stock and products.
 
 Sites, products and sales are taken from TRYTON_SEED_SITES (codes with blanks
 between), TRYTON_SEED_PRODUCTS and TRYTON_SEED_SHIPMENTS.
@@ -255,6 +255,9 @@ def grant():
         if group not in user.groups:
             user.groups = list(user.groups) + [group]
             user.save()
+            User(login='alone', name='Docksync alone', password=a.password,
+                companies=user.companies, company=user.company,
+                groups=[group]).save()
 
 
 today = dt.date.fromisoformat(a.date)   # fixed, so a template keeps

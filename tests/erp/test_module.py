@@ -377,13 +377,6 @@ class Access(Case):
             outsider.search('docksync.event', [], ['key'])
 
     def test_the_group_alone_is_enough(self):
-        group = id_of('res.group', name='Docksync')
-        company = ADMIN.context['company']
-        ADMIN.call('res.user', 'create', [{
-                    'login': 'alone', 'name': 'Alone',
-                    'password': INSTANCE['password'],
-                    'companies': [['add', [company]]], 'company': company,
-                    'groups': [['add', [group]]]}])
         _, reference, planned = waiting()
         alone = connect('alone')
         self.applied(
@@ -609,7 +602,8 @@ class Shipments(Case):
         found = [waiting(site='DC3') for _ in range(8)]
         self.applied(*[document('shipped',
                     [line(p, q) for p, q in planned.items()], 'DC3',
-                    reference=reference) for _, reference, planned in found])
+                    reference=reference, number='TRUCK-1')
+                for _, reference, planned in found])
         self.assertEqual({'done'}, {shipment(f[0])['state'] for f in found})
 
     def test_without_a_document_plain_moves_are_made(self):

@@ -282,15 +282,20 @@ class Run:
 
 
 def waves(documents):
-    "Runs of documents of which no two name the same reference or number."
-    wave, names = [], set()
+    """Runs of documents of which no two can mean the same document of the ERP.
+
+    One number may stand on all shipments of a truck; it only matters to a void,
+    which can name a shipment by it.
+    """
+    wave, references, numbers = [], set(), set()
     for document in documents:
-        own = {('reference', document.reference), ('number', document.number)}
-        own = {o for o in own if o[1]}
-        if own & names:
+        if ((document.reference and document.reference in references)
+                or (document.kind == 'voided'
+                    and document.number and document.number in numbers)):
             yield wave
-            wave, names = [], set()
+            wave, references, numbers = [], set(), set()
         wave.append(document)
-        names |= own
+        references.add(document.reference)
+        numbers.add(document.number)
     if wave:
         yield wave
