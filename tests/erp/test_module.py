@@ -16,7 +16,14 @@ import uuid
 
 from client import Client, Fault
 
-INSTANCE = json.load(open(os.environ['TRYTON_INSTANCE']))
+
+
+def instance():
+    with open(os.environ['TRYTON_INSTANCE']) as file:
+        return json.load(file)
+
+
+INSTANCE = instance()
 CLIENT = ADMIN = None
 TODAY = dt.date.today().isoformat()
 _numbers = itertools.count(1)
@@ -338,8 +345,7 @@ class Ledger(Case):
                 target=self._ignore, args=(CLIENT.apply, *events))
             thread.start()
             time.sleep(delay)
-            os.kill(json.load(open(os.environ['TRYTON_INSTANCE']))['pid'],
-                signal.SIGKILL)
+            os.kill(instance()['pid'], signal.SIGKILL)
             thread.join()
             subprocess.run(os.environ['TRYTON_UP'].split(), check=True,
                 stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

@@ -204,7 +204,7 @@ class Run:
         if to_write:
             Event.write(*to_write)
 
-    # Helpers
+    # Shared steps
 
     @staticmethod
     def touch(records):
