@@ -2,8 +2,11 @@
 import base64
 import gzip
 import json
+import time
 import urllib.error
 import urllib.request
+
+BUSY_MAX = 20
 
 
 class Fault(Exception):
@@ -40,8 +43,19 @@ class Client:
                 {'id': 1, 'method': method, 'params': params}).encode(),
             # The server marks long answers as compressed whether or not it was asked to compress.
             dict(self.headers, **{'Accept-Encoding': 'gzip'}))
-        with urllib.request.urlopen(request, timeout=300) as answer:
-            body = answer.read()
+        for _ in range(BUSY_MAX):
+            try:
+                with urllib.request.urlopen(request, timeout=300) as answer:
+                    body = answer.read()
+                break
+            except urllib.error.HTTPError as error:
+                # So the server tells that a transaction met others too often; it was taken back.
+                if error.code != 503:
+                    raise
+                error.close()
+                time.sleep(0.2)
+        else:
+            raise TimeoutError(f'{method} found the server busy {BUSY_MAX} times')
         if body[:2] == b'\x1f\x8b':
             body = gzip.decompress(body)
         body = json.loads(body)
