@@ -1,0 +1,25 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+import json
+
+from trytond.exceptions import UserError
+from trytond.i18n import gettext
+
+
+class Refused(UserError):
+    """A document that cannot be applied.
+
+    The description is for the caller's program, the message for people.
+    """
+
+    def __init__(self, key, code, message):
+        self.key = key
+        self.reason = code
+        super().__init__(message, json.dumps({'key': key, 'code': code}))
+
+
+def refuse(document, code, message_id, **values):
+    "Refuse a document, or a whole call when there is none."
+    key = document.key if document is not None else None
+    if document is not None:
+        values.setdefault('document', document.label)
+    raise Refused(key, code, gettext(f'docksync.{message_id}', **values))
