@@ -120,19 +120,13 @@ impl SqliteStore {
     }
 
     /// Stores the keys that are not held yet; says of each whether it was the first.
-    fn insert_keys(&self, appends: &[Append], base: i64, keys: &[Key]) -> Result<Vec<bool>, LedgerError> {
-        let doing = "store an event's key";
-        let mut insert = self
-            .db
-            .conn
-            .prepare_cached("INSERT INTO event_key VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING")
-            .map_err(sql(doing))?;
+    fn insert_keys(&mut self, appends: &[Append], base: i64, keys: &[Key]) -> Result<Vec<bool>, LedgerError> {
         let mut first = Vec::with_capacity(keys.len());
         for key in keys {
             let (at, index) = (key.append as usize, usize::from(key.index));
             let loc = Loc::new(base + i64::from(key.append), index);
             let content = content_of(&appends[at].events[index]);
-            first.push(insert.execute(params![key.id, content, loc.0]).map_err(sql(doing))? == 1);
+            first.push(self.keys.insert(&self.db.conn, key.id, (content, loc))?);
         }
         Ok(first)
     }
@@ -187,11 +181,7 @@ impl SqliteStore {
         if self.had_no_effect(group, prior.1)? {
             self.supersede(group, prior.1)?;
             self.remember_version(id, prior)?;
-            self.run(
-                "put a good version in force",
-                "UPDATE event_key SET content = ?2, loc = ?3 WHERE id = ?1",
-                params![id, content, loc.0],
-            )?;
+            self.keys.replace(*id, (content, loc));
             group.move_stock(site_no, decoded);
             return Ok(Standing::New);
         }

@@ -1,7 +1,7 @@
 //! Small writes: deliveries, cursors, decisions of operators.
 
 use docksync_proto::{codec, site::SiteId};
-use rusqlite::{OptionalExtension as _, params};
+use rusqlite::params;
 
 use super::{
     Loc, Reads as _, Standing,
@@ -337,22 +337,13 @@ impl SqliteStore {
     }
 
     pub(super) fn in_force(&self, id: &[u8; 16]) -> Result<Option<(i64, Loc)>, LedgerError> {
-        let mut find = self
-            .db
-            .conn
-            .prepare_cached("SELECT content, loc FROM event_key WHERE id = ?1")
-            .map_err(sql("look up an event"))?;
-        find.query_row([id], |r| Ok((r.get(0)?, Loc(r.get(1)?)))).optional().map_err(sql("look up an event"))
+        self.keys.get(&self.db.conn, id)
     }
 
     /// Puts a later version in force and remembers the earlier one.
-    pub(super) fn replace(&self, id: &[u8; 16], old: (i64, Loc), new: (i64, Loc)) -> Result<(), LedgerError> {
+    pub(super) fn replace(&mut self, id: &[u8; 16], old: (i64, Loc), new: (i64, Loc)) -> Result<(), LedgerError> {
         self.remember_version(id, old)?;
-        self.run(
-            "put a correction in force",
-            "UPDATE event_key SET content = ?2, loc = ?3 WHERE id = ?1",
-            params![id, new.0, new.1.0],
-        )?;
+        self.keys.replace(*id, new);
         self.run("link a correction", "INSERT OR REPLACE INTO correction VALUES (?1, ?2)", params![new.1.0, old.1.0])
     }
 

@@ -28,6 +28,7 @@ mod change;
 pub mod conformance;
 pub mod effect;
 pub mod error;
+mod keys;
 pub mod lock;
 pub mod place;
 pub mod reads;

@@ -15,7 +15,7 @@ use super::{
     RefusalState, SiteFacts, Stage, Standing, StoredBatch,
     audit::{AuditRow, Entry},
     error::{LedgerError, sql},
-    runs, sqlite,
+    keys, runs, sqlite,
     terms::term_hash,
 };
 
@@ -167,7 +167,7 @@ impl Reads for SqliteReader {
     }
 
     fn event(&self, id: Uuid) -> Result<Option<Loc>, LedgerError> {
-        self.one("look up an event", "SELECT loc FROM event_key WHERE id = ?1", [id.as_bytes()], |r| Ok(Loc(r.get(0)?)))
+        keys::look_up(&self.conn, id.as_bytes())
     }
 
     fn batches_with_term(&self, text: &str, limit: usize) -> Result<Vec<i64>, LedgerError> {

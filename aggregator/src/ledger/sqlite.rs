@@ -16,15 +16,16 @@ use super::{
     Append, Change, Clock, Committed, LinkRow, Store,
     audit::AuditTail,
     error::{LedgerError, sql},
+    keys::Keys,
     reads::SqliteReader,
     runs::{Run, read_runs},
 };
 
 /// Forward only; the place in this list is the schema that a migration leads to.
-const MIGRATIONS: &[&str] = &[include_str!("migrations/001_ledger.sql")];
+const MIGRATIONS: &[&str] = &[include_str!("migrations/001_ledger.sql"), include_str!("migrations/002_young_keys.sql")];
 /// 3.51.3 repaired a race between checkpoint and commit of two connections.
 const SQLITE_VERSION_MIN: i32 = 3_051_003;
-/// Page cache: the key index is random by nature, so more memory only helps while it is small.
+/// Page cache.
 const CACHE_KIB: i64 = 16 * 1024;
 /// Pages in the write-ahead log before the writer checkpoints.
 const CHECKPOINT_PAGES: i64 = 4000;
@@ -51,6 +52,7 @@ pub struct SqliteStore {
     pub(super) tails: HashMap<(i64, u32), Tail>,
     pub(super) audit_tail: AuditTail,
     pub(super) runs: Vec<Run>,
+    pub(super) keys: Keys,
     poisoned: Option<std::sync::Arc<LedgerError>>,
 }
 
@@ -82,6 +84,7 @@ impl SqliteStore {
             tails: HashMap::new(),
             audit_tail: AuditTail::default(),
             runs: Vec::new(),
+            keys: Keys::default(),
             poisoned: None,
         };
         store.name_ledger()?;
@@ -132,6 +135,7 @@ impl SqliteStore {
             .collect();
         self.audit_tail = AuditTail::read(conn)?;
         self.runs = read_runs(conn)?;
+        self.keys = Keys::open(conn)?;
         Ok(())
     }
 
@@ -169,7 +173,21 @@ impl SqliteStore {
             )?;
         }
         changes.iter().try_for_each(|change| self.apply(change))?;
+        self.keys.write(&self.db.conn)?;
         Ok(committed)
+    }
+
+    /// Whether [`SqliteStore::upkeep`] has something to do.
+    pub(super) fn wants_upkeep(&self) -> bool {
+        self.poisoned.is_none() && self.keys.wants_fold()
+    }
+
+    /// Does a little of what can wait, in a transaction of its own.
+    pub(super) fn upkeep(&mut self) -> Result<(), LedgerError> {
+        self.db.conn.execute_batch("BEGIN IMMEDIATE").map_err(sql("begin a transaction"))?;
+        let done = self.keys.fold_some(&self.db.conn);
+        let done = done.and_then(|()| self.db.conn.execute_batch("COMMIT").map_err(sql("commit")));
+        done.map_err(|error| self.undo(error))
     }
 
     fn undo(&mut self, error: LedgerError) -> LedgerError {

@@ -13,7 +13,10 @@ use std::{
     thread,
 };
 
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{
+    mpsc::{self, error::TryRecvError},
+    oneshot, watch,
+};
 
 use super::{Append, Change, Committed, LedgerError, LinkRow, Store, sqlite::SqliteStore};
 
@@ -196,7 +199,7 @@ impl Room {
 
 fn write_all(mut store: SqliteStore, mut queue: mpsc::Receiver<Command>, tell: &watch::Sender<u64>, room: &Room) {
     let mut next = None;
-    while let Some(command) = next.take().or_else(|| queue.blocking_recv()) {
+    while let Some(command) = next.take().or_else(|| wait(&mut store, &mut queue)) {
         match command {
             Command::Run(task) => task(&mut store),
             Command::Write(work) => {
@@ -208,6 +211,23 @@ fn write_all(mut store: SqliteStore, mut queue: mpsc::Receiver<Command>, tell: &
         tell.send_modify(|n| *n += 1);
         room.look();
     }
+}
+
+/// Waits for a command, and does meanwhile what can wait.
+fn wait(store: &mut SqliteStore, queue: &mut mpsc::Receiver<Command>) -> Option<Command> {
+    while store.wants_upkeep() {
+        match queue.try_recv() {
+            Ok(command) => return Some(command),
+            Err(TryRecvError::Disconnected) => return None,
+            Err(TryRecvError::Empty) => {}
+        }
+        if let Err(error) = store.upkeep() {
+            // Tried again after the next command, which hears of it where it concerns it.
+            tracing::warn!(%error, "upkeep of the ledger was put off");
+            break;
+        }
+    }
+    queue.blocking_recv()
 }
 
 /// Takes what waits, up to the limits; gives back the first command that does not belong to the group.
