@@ -263,6 +263,48 @@ pub fn walk(event: &Event, sink: &mut impl Sink) {
     walk_provenance(event, sink);
 }
 
+/// Hands every value of canonical bytes to the sink; `None` where they are none, with what came before handed over.
+pub(crate) fn read(mut bytes: &[u8], sink: &mut impl Sink) -> Option<()> {
+    while !bytes.is_empty() {
+        let tag = Tag::try_from(varint(&mut bytes)?).ok()?;
+        match tag & 3 {
+            KIND_TEXT => {
+                let length = usize::try_from(varint(&mut bytes)?).ok()?;
+                let (text, rest) = bytes.split_at_checked(length)?;
+                bytes = rest;
+                sink.text(tag, std::str::from_utf8(text).ok()?);
+            }
+            KIND_INT => sink.int(tag, zigzag(&mut bytes)?),
+            KIND_DEC => {
+                let mantissa = zigzag(&mut bytes)?;
+                let (scale, rest) = bytes.split_first()?;
+                bytes = rest;
+                sink.dec(tag, mantissa, *scale);
+            }
+            _ => sink.open(tag),
+        }
+    }
+    Some(())
+}
+
+fn varint(bytes: &mut &[u8]) -> Option<u64> {
+    let (mut n, mut shift) = (0, 0);
+    loop {
+        let (byte, rest) = bytes.split_first()?;
+        *bytes = rest;
+        n |= u64::from(byte & 0x7f).checked_shl(shift)?;
+        if byte & 0x80 == 0 {
+            return Some(n);
+        }
+        shift += 7;
+    }
+}
+
+fn zigzag(bytes: &mut &[u8]) -> Option<i64> {
+    let n = varint(bytes)?;
+    Some((n >> 1).cast_signed() ^ -(n & 1).cast_signed())
+}
+
 fn walk_provenance(event: &Event, sink: &mut impl Sink) {
     sink.open(PROVENANCE);
     sink.int(RECORD_TIME, event.record_time.as_millisecond());

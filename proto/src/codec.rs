@@ -141,6 +141,75 @@ enum Collected {
     Dec { scale: Vec<u8>, mantissa: Vec<i64> },
 }
 
+/// Events in their canonical form, on their way to a [`BatchEncoder`]: it may run on another thread.
+#[derive(Debug, Default)]
+pub struct PlainEvents {
+    bytes: Vec<u8>,
+    /// For each event: where its bytes end, where in them its provenance begins, its identity.
+    events: Vec<(usize, usize, Uuid)>,
+    canonical: Canonical,
+    plain_bytes: usize,
+}
+
+impl PlainEvents {
+    /// Adds an event; gives its identity.
+    pub fn push(&mut self, event: &Event) -> Uuid {
+        self.canonical.clear();
+        canonical::walk(event, &mut Counted { canonical: &mut self.canonical, plain_bytes: &mut self.plain_bytes });
+        let (bytes, provenance) = self.canonical.parts();
+        self.bytes.extend_from_slice(bytes);
+        let id = identity::event_id(event);
+        self.events.push((self.bytes.len(), provenance, id));
+        id
+    }
+
+    /// Events in it.
+    pub fn len(&self) -> usize {
+        self.events.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.events.is_empty()
+    }
+
+    /// Bytes of values so far, before compression.
+    pub fn plain_bytes(&self) -> usize {
+        self.plain_bytes
+    }
+
+    /// Forgets the events, keeps the memory.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.events.clear();
+        self.plain_bytes = 0;
+    }
+}
+
+/// Writes canonical bytes and counts those of values.
+struct Counted<'a> {
+    canonical: &'a mut Canonical,
+    plain_bytes: &'a mut usize,
+}
+
+impl Sink for Counted<'_> {
+    fn text(&mut self, tag: Tag, value: &str) {
+        *self.plain_bytes += value.len() + 1;
+        self.canonical.text(tag, value);
+    }
+    fn int(&mut self, tag: Tag, value: i64) {
+        *self.plain_bytes += 4;
+        self.canonical.int(tag, value);
+    }
+    fn dec(&mut self, tag: Tag, mantissa: i64, scale: u8) {
+        *self.plain_bytes += 4;
+        self.canonical.dec(tag, mantissa, scale);
+    }
+    fn open(&mut self, tag: Tag) {
+        self.canonical.open(tag);
+    }
+}
+
 /// Collects the events of one batch and encodes them.
 #[derive(Default)]
 pub struct BatchEncoder {
@@ -149,7 +218,6 @@ pub struct BatchEncoder {
     runs: Vec<(u32, u32)>,
     current: Vec<Tag>,
     slots: Vec<Option<Collected>>,
-    canonical: Canonical,
     events: u32,
     plain_bytes: usize,
     canonical_bytes: usize,
@@ -172,12 +240,26 @@ impl BatchEncoder {
 
     /// Adds an event; gives its hashes and its id, both needed for the chain.
     pub fn push(&mut self, event: &Event) -> (Uuid, Digests) {
-        self.canonical.clear();
-        self.current.clear();
-        canonical::walk(event, &mut Tee { encoder: self });
-        self.close_event();
-        self.canonical_bytes += self.canonical.len();
-        (identity::event_id(event), self.canonical.digests())
+        let mut plain = PlainEvents::default();
+        plain.push(event);
+        let mut added = (Uuid::nil(), Digests { content: [0; 32], payload: [0; 32] });
+        self.push_plain(&plain, |id, digests| added = (id, digests));
+        added
+    }
+
+    /// Adds events; gives the id and the hashes of each.
+    pub fn push_plain(&mut self, plain: &PlainEvents, mut each: impl FnMut(Uuid, Digests)) {
+        let mut start = 0;
+        for (end, provenance, id) in &plain.events {
+            let bytes = &plain.bytes[start..*end];
+            start = *end;
+            self.current.clear();
+            let is_whole = canonical::read(bytes, self).is_some();
+            debug_assert!(is_whole, "canonical bytes were written by `walk`");
+            self.close_event();
+            self.canonical_bytes += bytes.len();
+            each(*id, identity::digests_of(bytes, *provenance));
+        }
     }
 
     /// Events in the batch.
@@ -253,44 +335,36 @@ impl BatchEncoder {
     }
 }
 
-/// Writes each value to the columns and to the canonical bytes.
-struct Tee<'a> {
-    encoder: &'a mut BatchEncoder,
-}
-
-impl Sink for Tee<'_> {
+/// Puts each value into its column.
+impl Sink for BatchEncoder {
     fn text(&mut self, tag: Tag, value: &str) {
-        self.encoder.current.push(tag);
-        self.encoder.plain_bytes += value.len() + 1;
-        self.encoder.canonical.text(tag, value);
-        if let Collected::Text { lens, text } = self.encoder.slot(tag) {
+        self.current.push(tag);
+        self.plain_bytes += value.len() + 1;
+        if let Collected::Text { lens, text } = self.slot(tag) {
             lens.push(u32::try_from(value.len()).unwrap_or(u32::MAX));
             text.push_str(value);
         }
     }
 
     fn int(&mut self, tag: Tag, value: i64) {
-        self.encoder.current.push(tag);
-        self.encoder.plain_bytes += 4;
-        self.encoder.canonical.int(tag, value);
-        if let Collected::Int(ints) = self.encoder.slot(tag) {
+        self.current.push(tag);
+        self.plain_bytes += 4;
+        if let Collected::Int(ints) = self.slot(tag) {
             ints.push(value);
         }
     }
 
     fn dec(&mut self, tag: Tag, mantissa: i64, scale: u8) {
-        self.encoder.current.push(tag);
-        self.encoder.plain_bytes += 4;
-        self.encoder.canonical.dec(tag, mantissa, scale);
-        if let Collected::Dec { scale: scales, mantissa: mantissas } = self.encoder.slot(tag) {
+        self.current.push(tag);
+        self.plain_bytes += 4;
+        if let Collected::Dec { scale: scales, mantissa: mantissas } = self.slot(tag) {
             scales.push(scale);
             mantissas.push(mantissa);
         }
     }
 
     fn open(&mut self, tag: Tag) {
-        self.encoder.current.push(tag);
-        self.encoder.canonical.open(tag);
+        self.current.push(tag);
     }
 }
 

@@ -61,12 +61,13 @@ impl Canonical {
 
     /// Hashes of what was written since [`Canonical::clear`].
     pub fn digests(&self) -> Digests {
-        let from = self.provenance_from.unwrap_or(self.bytes.len());
-        let content: Hash = Sha256::digest(&self.bytes[..from]).into();
-        let mut payload = Sha256::new();
-        payload.update(content);
-        payload.update(&self.bytes[from..]);
-        Digests { content, payload: payload.finalize().into() }
+        let (bytes, from) = self.parts();
+        digests_of(bytes, from)
+    }
+
+    /// What was written since [`Canonical::clear`], and where in it the provenance begins.
+    pub(crate) fn parts(&self) -> (&[u8], usize) {
+        (&self.bytes, self.provenance_from.unwrap_or(self.bytes.len()))
     }
 
     fn varint(&mut self, mut n: u64) {
@@ -106,6 +107,15 @@ impl Sink for Canonical {
         }
         self.varint(u64::from(tag));
     }
+}
+
+/// Hashes of canonical bytes whose provenance begins at `from`.
+pub(crate) fn digests_of(bytes: &[u8], from: usize) -> Digests {
+    let content: Hash = Sha256::digest(&bytes[..from]).into();
+    let mut payload = Sha256::new();
+    payload.update(content);
+    payload.update(&bytes[from..]);
+    Digests { content, payload: payload.finalize().into() }
 }
 
 /// Hashes of an event.

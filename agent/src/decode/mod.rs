@@ -255,7 +255,7 @@ impl Decoder {
         let mut finder = Finder::new(file.size);
         let (mut taken, mut held, mut bad, mut counts) = (0, 0, Vec::new(), BTreeMap::new());
         let mut is_within = true;
-        let is_standard = matches!(self.profile.parse, Parse::Dialect(_));
+        let is_standard = !self.numbers_rows();
         let end = self.pass(input, file, charset, false, &mut |record, outcome| {
             match outcome {
                 Outcome::Event(event, rows) => {
@@ -300,6 +300,16 @@ impl Decoder {
             answers,
             repeats: finder.finish(),
         })
+    }
+
+    /// Whether equal facts of a file are numbered: rows of a file are one document, documents of a standard are not.
+    fn numbers_rows(&self) -> bool {
+        !matches!(self.profile.parse, Parse::Dialect(_))
+    }
+
+    /// Identities that come more than once in the file, and some that only look so; `None` where nobody looked for them.
+    pub fn repeats<'s>(&self, survey: &'s Survey) -> Option<&'s HashSet<Uuid>> {
+        self.numbers_rows().then_some(&survey.repeats)
     }
 
     /// Second pass: hands over each record with its number, from 1, until `visit` breaks.

@@ -15,7 +15,7 @@ use jiff::{Timestamp, civil::Date};
 
 use super::{
     Feed, IntakeError, answers,
-    kept::Kept,
+    kept::{Kept, Whole},
     md5,
     open::{self, Opened},
     shelve::{self, Reason, Shelf, Shelves},
@@ -219,7 +219,7 @@ impl Desk<'_> {
             record_time: file.found_at,
         };
         let decode = |source| IntakeError::Decode { path: file.path.clone(), source };
-        let mut kept = Kept::new(file.size, done == 0);
+        let mut kept = Kept::new(file.size, done == 0, self.shelves.state_dir());
         let survey = self.feed.decoder.survey_keeping(&mut opened.file, &facts, &mut kept).map_err(decode)?;
         unchanged(opened, &file.path)?;
         for warning in &survey.warnings {
@@ -232,7 +232,7 @@ impl Desk<'_> {
             return writer.refuse(survey);
         }
         writer.pending.held = survey.held;
-        if let Some(kept) = kept.finish() {
+        if let Some(kept) = kept.finish(self.feed.decoder.repeats(&survey)) {
             return writer.take_all(kept, survey.records, survey.lines);
         }
         let mut visit = |record, found: Record<'_>| writer.take(record, found);
@@ -362,9 +362,12 @@ impl<'w> Writer<'w> {
     }
 
     /// Hands over what the first pass kept.
-    fn take_all(mut self, kept: Kept, records: u64, lines: u64) -> Result<Pending, IntakeError> {
-        let mut held = kept.held.into_iter().peekable();
-        for (last, batch) in kept.batches {
+    fn take_all(mut self, kept: Whole, records: u64, lines: u64) -> Result<Pending, IntakeError> {
+        let lost = |source| IntakeError::Read { path: self.file.path.clone(), source };
+        let (batches, held) = kept.into_parts().map_err(lost)?;
+        let mut held = held.into_iter().peekable();
+        for batch in batches {
+            let (last, batch) = batch.map_err(|source| IntakeError::Read { path: self.file.path.clone(), source })?;
             if self.batches.len() >= CHUNK_BATCHES_MAX {
                 // A chunk holds all of its records: going on behind it must skip no held line.
                 while let Some((_, line)) = held.next_if(|(record, _)| *record <= self.records_done) {

@@ -52,6 +52,11 @@ impl Shelves {
         Self { state_dir, next: AtomicU64::new(seed) }
     }
 
+    /// Folder of the agent's own files.
+    pub(super) fn state_dir(&self) -> &Path {
+        &self.state_dir
+    }
+
     /// Folders whose files were claimed: the agent's own, and the one beside a feed's files.
     pub(super) fn work_dirs(&self, feed: &str, folder: &Path) -> [PathBuf; 2] {
         [self.state_dir.join("work").join(feed), folder.join(SIDE_DIR).join("work").join(feed)]

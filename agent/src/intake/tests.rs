@@ -36,7 +36,7 @@ struct Kept {
 #[derive(Debug, Default)]
 struct MemoryStore {
     files: Mutex<Vec<Kept>>,
-    facts: Mutex<BTreeMap<Uuid, docksync_proto::identity::Hash>>,
+    facts: Mutex<BTreeMap<Uuid, [u8; 8]>>,
     held: Mutex<Vec<HeldLine>>,
     is_full: AtomicBool,
     /// Appends that still work.
@@ -81,9 +81,9 @@ impl MemoryStore {
         let mut appended = Appended::default();
         let mut facts = self.facts.lock().unwrap();
         for fact in chunk.batches.iter().flat_map(|batch| &batch.facts) {
-            match facts.insert(fact.id, fact.digests.content) {
+            match facts.insert(fact.id, fact.content) {
                 None => appended.accepted += 1,
-                Some(before) if before == fact.digests.content => appended.duplicate += 1,
+                Some(before) if before == fact.content => appended.duplicate += 1,
                 Some(_) => appended.revised += 1,
             }
         }

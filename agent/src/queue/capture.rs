@@ -9,10 +9,10 @@ use std::{
 };
 
 use docksync_proto::{
-    codec::{BatchEncoder, CodecError},
+    codec::{BatchEncoder, CodecError, PlainEvents},
     event::Event,
     frame::DayTotal,
-    identity::{Digests, Hash},
+    identity::Hash,
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -108,17 +108,44 @@ pub struct ReadyBatch {
 pub struct Fact {
     /// Event id.
     pub id: Uuid,
-    /// Hashes.
-    pub digests: Digests,
+    /// Beginning of the hash of what is claimed: the id is already equal where two are compared.
+    pub content: [u8; 8],
+    /// Hash of everything that is sent, for the chain.
+    pub payload: Hash,
+}
+
+/// Events of one batch that are not encoded yet.
+#[derive(Debug, Default)]
+pub struct PlainBatch {
+    events: PlainEvents,
+    totals: Vec<DayTotal>,
+    newest_ms: i64,
+}
+
+impl PlainBatch {
+    /// Encodes the batch; gives its memory back, emptied.
+    ///
+    /// # Errors
+    /// [`CodecError`] where the batch is over a limit of the codec.
+    pub fn encode(mut self, encoder: &mut BatchEncoder) -> Result<(ReadyBatch, Self), CodecError> {
+        let mut facts = Vec::with_capacity(self.events.len());
+        encoder.push_plain(&self.events, |id, digests| {
+            let mut content = [0; 8];
+            content.copy_from_slice(&digests.content[..8]);
+            facts.push(Fact { id, content, payload: digests.payload });
+        });
+        let bytes = encoder.finish()?;
+        let (totals, newest_ms) = (std::mem::take(&mut self.totals), std::mem::take(&mut self.newest_ms));
+        self.events.clear();
+        Ok((ReadyBatch { bytes, facts, totals, newest_ms }, self))
+    }
 }
 
 /// Collects events into a [`ReadyBatch`].
 #[derive(Debug, Default)]
 pub struct BatchBuilder {
+    plain: PlainBatch,
     encoder: BatchEncoder,
-    facts: Vec<Fact>,
-    totals: Vec<DayTotal>,
-    newest_ms: i64,
 }
 
 impl BatchBuilder {
@@ -129,21 +156,25 @@ impl BatchBuilder {
 
     /// Adds an event; gives its id.
     pub fn push(&mut self, event: &Event) -> Uuid {
-        let (id, digests) = self.encoder.push(event);
-        self.facts.push(Fact { id, digests });
-        self.newest_ms = self.newest_ms.max(event.time.at.as_millisecond());
+        let id = self.plain.events.push(event);
+        self.plain.newest_ms = self.plain.newest_ms.max(event.time.at.as_millisecond());
         self.total(event);
         id
     }
 
     /// Whether the batch should be handed over before another event is added.
     pub fn is_full(&self) -> bool {
-        self.encoder.len() >= BATCH_EVENTS || self.encoder.plain_bytes() >= BATCH_PLAIN_BYTES
+        self.plain.events.len() >= BATCH_EVENTS as usize || self.plain.events.plain_bytes() >= BATCH_PLAIN_BYTES
     }
 
     /// Whether nothing was added.
     pub fn is_empty(&self) -> bool {
-        self.encoder.is_empty()
+        self.plain.events.is_empty()
+    }
+
+    /// What was added, not encoded, with `spare` to go on with; `None` where nothing was added.
+    pub fn take_plain(&mut self, spare: PlainBatch) -> Option<PlainBatch> {
+        (!self.is_empty()).then(|| std::mem::replace(&mut self.plain, spare))
     }
 
     /// The batch, or `None` where nothing was added. Leaves an empty builder.
@@ -151,12 +182,10 @@ impl BatchBuilder {
     /// # Errors
     /// [`CodecError`] where the batch is over a limit of the codec.
     pub fn take(&mut self) -> Result<Option<ReadyBatch>, CodecError> {
-        if self.is_empty() {
-            return Ok(None);
-        }
-        let bytes = self.encoder.finish()?;
-        let taken = std::mem::take(self);
-        Ok(Some(ReadyBatch { bytes, facts: taken.facts, totals: taken.totals, newest_ms: taken.newest_ms }))
+        let Some(plain) = self.take_plain(PlainBatch::default()) else { return Ok(None) };
+        let (batch, spare) = plain.encode(&mut self.encoder)?;
+        self.plain = spare;
+        Ok(Some(batch))
     }
 
     fn total(&mut self, event: &Event) {
@@ -167,13 +196,19 @@ impl BatchBuilder {
         let event_type = event.event_type.code();
         let qty_micros = docksync_proto::stock::moved_micros(event);
         let same = |t: &&mut DayTotal| t.day == day && t.event_type == event_type && t.feed == event.source.feed;
-        match self.totals.iter_mut().find(same) {
+        match self.plain.totals.iter_mut().find(same) {
             Some(total) => {
                 total.count += 1;
                 total.qty_micros = total.qty_micros.saturating_add(qty_micros);
             }
             None => {
-                self.totals.push(DayTotal { day, feed: event.source.feed.clone(), event_type, count: 1, qty_micros });
+                self.plain.totals.push(DayTotal {
+                    day,
+                    feed: event.source.feed.clone(),
+                    event_type,
+                    count: 1,
+                    qty_micros,
+                });
             }
         }
     }

@@ -14,7 +14,11 @@ use super::QueueError;
 
 /// SQLite before this version can corrupt a write-ahead log (sqlite.org/wal.html, section 11).
 const SQLITE_MIN: i32 = 3_051_003;
-const MIGRATIONS: &[&str] = &[include_str!("migrations/001_queue.sql"), include_str!("migrations/002_damage.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("migrations/001_queue.sql"),
+    include_str!("migrations/002_damage.sql"),
+    include_str!("migrations/003_known_parts.sql"),
+];
 const PAGE_BYTES: u64 = 4096;
 
 /// Held while a process owns the database.
@@ -114,7 +118,11 @@ mod tests {
             let old = Connection::open(&path).unwrap();
             MIGRATIONS[..known].iter().for_each(|script| old.execute_batch(script).unwrap());
             old.pragma_update(None, "user_version", known as i64).unwrap();
-            old.execute_batch("INSERT INTO batch VALUES (1, 500, 7, 0, 0, x'00', x'00', x'2a')").unwrap();
+            old.execute_batch(
+                "INSERT INTO batch (first, count, file, captured_ms, crc, chain_before, chain_after, body)
+                 VALUES (1, 500, 7, 0, 0, x'00', x'00', x'2a')",
+            )
+            .unwrap();
             drop(old);
 
             let db = open_writer(&path, 1 << 30).unwrap();

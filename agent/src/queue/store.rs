@@ -168,7 +168,7 @@ fn store_batch(
     let before = head.state.head_chain;
     let mut chain = before;
     for (seq, fact) in (first..).zip(&batch.facts) {
-        chain = chain.next(seq, fact.id, &fact.digests.payload);
+        chain = chain.next(seq, fact.id, &fact.payload);
     }
     let crc = crc32c::crc32c(&batch.bytes);
     db.prepare_cached(
