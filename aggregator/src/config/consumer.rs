@@ -1,7 +1,8 @@
 //! Settings of destinations, and the consumers that they make.
 
-use std::{fs, ops::RangeInclusive, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, fs, ops::RangeInclusive, path::PathBuf, time::Duration};
 
+use docksync_proto::event::EventType;
 use regex::Regex;
 use reqwest::header::HeaderValue;
 use tokio::runtime::Handle;
@@ -9,11 +10,17 @@ use tokio::runtime::Handle;
 use super::read::Section;
 use crate::consumers::{
     Consumer, ConsumerError, FaultClass,
+    erp::{
+        mapping::{Mapping, STEP_EVENTS, STOCK_EVENTS, Unit, WithoutDocument},
+        tryton::{Tryton, rpc::Access},
+    },
     http::{HttpConsumer, Meaning, Profile, Rule},
     sql::SqlConsumer,
 };
 
 const TIMEOUT_MS: u64 = 10_000;
+/// Longer than the minute after which Tryton gives up a call itself.
+const TRYTON_TIMEOUT_MS: u64 = 90_000;
 const CONCURRENCY: u64 = 8;
 const STATUS: RangeInclusive<u64> = 100..=599;
 
@@ -38,6 +45,25 @@ pub enum ConsumerKind {
     },
     /// An HTTP endpoint.
     Http(HttpConfig),
+    /// A Tryton with our module.
+    Tryton(TrytonConfig),
+}
+
+/// A Tryton.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TrytonConfig {
+    /// Its address.
+    pub url: String,
+    /// Its database.
+    pub database: String,
+    /// Our user there.
+    pub user: String,
+    /// File whose first line is the password.
+    pub password_file: PathBuf,
+    /// Time for a call, milliseconds.
+    pub timeout_ms: u64,
+    /// How sites and events are told to it.
+    pub mapping: Mapping,
 }
 
 /// An HTTP endpoint.
@@ -85,7 +111,25 @@ impl ConsumerConfig {
         Ok(match &self.kind {
             ConsumerKind::Sql { path } => Box::new(SqlConsumer::open(path)?),
             ConsumerKind::Http(http) => Box::new(HttpConsumer::new(http.profile()?, runtime)?),
+            ConsumerKind::Tryton(tryton) => Box::new(tryton.connect(runtime)?),
         })
+    }
+}
+
+impl TrytonConfig {
+    /// Sets up the connection.
+    ///
+    /// # Errors
+    /// [`ConsumerError`].
+    pub fn connect(&self, runtime: Handle) -> Result<Tryton, ConsumerError> {
+        let access = Access {
+            url: self.url.clone(),
+            database: self.database.clone(),
+            user: self.user.clone(),
+            password: first_line(&self.password_file)?,
+            timeout: Duration::from_millis(self.timeout_ms),
+        };
+        Tryton::new(access, self.mapping.clone(), runtime)
     }
 }
 
@@ -112,15 +156,19 @@ impl HttpConfig {
 }
 
 fn secret(path: &PathBuf) -> Result<HeaderValue, ConsumerError> {
+    HeaderValue::from_str(&first_line(path)?).map_err(|_| ConsumerError::Header { path: path.clone() })
+}
+
+fn first_line(path: &PathBuf) -> Result<String, ConsumerError> {
     let text = fs::read_to_string(path).map_err(|source| ConsumerError::Secret { path: path.clone(), source })?;
-    let first = text.lines().next().unwrap_or("").trim();
-    HeaderValue::from_str(first).map_err(|_| ConsumerError::Header { path: path.clone() })
+    Ok(text.lines().next().unwrap_or("").trim().to_owned())
 }
 
 #[derive(Clone, Copy)]
 enum Word {
     Sql,
     Http,
+    Tryton,
 }
 
 pub(super) fn read(section: &Section<'_>) -> Option<ConsumerConfig> {
@@ -129,14 +177,15 @@ pub(super) fn read(section: &Section<'_>) -> Option<ConsumerConfig> {
         section.missing("name", "a name that never changes");
     }
     let is_erp = section.flag("erp").unwrap_or(false);
-    let word = section.word("kind", &[("sql", Word::Sql), ("http", Word::Http)]);
+    let word = section.word("kind", &[("sql", Word::Sql), ("http", Word::Http), ("tryton", Word::Tryton)]);
     if word.is_none() {
-        section.missing("kind", "sql or http");
+        section.missing("kind", "sql, http or tryton");
     }
     let kind = match word {
         Some(Word::Sql) => required(section, "path", "the file of the staging database")
             .map(|path| ConsumerKind::Sql { path: PathBuf::from(path) }),
         Some(Word::Http) => read_http(section).map(ConsumerKind::Http),
+        Some(Word::Tryton) => read_tryton(section).map(ConsumerKind::Tryton),
         // Without a kind no key can be called unknown.
         None => return None,
     };
@@ -173,6 +222,51 @@ fn read_http(section: &Section<'_>) -> Option<HttpConfig> {
         section.missing("url", "where events are posted");
     }
     url.map(|url| HttpConfig { url, ..config })
+}
+
+fn read_tryton(section: &Section<'_>) -> Option<TrytonConfig> {
+    let is_url = |t: &str| (t.starts_with("http://") || t.starts_with("https://")).then(|| t.to_owned());
+    let url = section.parsed("url", "an http or https URL", is_url);
+    if url.is_none() {
+        section.missing("url", "the address of Tryton, without the database");
+    }
+    let database = required(section, "database", "the name of Tryton's database");
+    let user = required(section, "user", "the user of the group Docksync");
+    let password_file = required(section, "password_file", "the file whose first line is the user's password");
+    let timeout_ms = section.number("timeout_ms", 1_000..=600_000).unwrap_or(TRYTON_TIMEOUT_MS);
+    let mapping = read_mapping(section);
+    let password_file = PathBuf::from(password_file?);
+    Some(TrytonConfig { url: url?, database: database?, user: user?, password_file, timeout_ms, mapping })
+}
+
+fn read_mapping(section: &Section<'_>) -> Mapping {
+    let words = [("refuse", WithoutDocument::Refuse), ("move", WithoutDocument::Move)];
+    let mut mapping = Mapping {
+        sites: section.pairs("sites", "a text", |text| Some(text.to_owned())),
+        items: section.pairs("items", "a text", |text| Some(text.to_owned())),
+        units: section.pairs("units", "a unit of the ERP, with a factor before it where they differ: `12 u`", unit),
+        statuses: section.pairs("statuses", "a text", |text| Some(text.to_owned())),
+        without_document: section.word("without_document", &words).unwrap_or(WithoutDocument::Refuse),
+        ..Mapping::default()
+    };
+    if section.flag("steps").unwrap_or(false) {
+        mapping.events.extend(STEP_EVENTS);
+    }
+    let known: BTreeMap<&str, EventType> =
+        STOCK_EVENTS.iter().chain(&STEP_EVENTS).map(|event_type| (event_type.as_str(), *event_type)).collect();
+    if let Some(events) = section.words("events", &known) {
+        mapping.events = events.into_iter().collect();
+    }
+    mapping
+}
+
+/// `u`, or `12 u` where one of ours makes twelve of theirs.
+fn unit(text: &str) -> Option<Unit> {
+    let (factor, symbol) = match text.trim().split_once(' ') {
+        Some((factor, symbol)) => (factor.parse().ok()?, symbol.trim()),
+        None => (rust_decimal::Decimal::ONE, text.trim()),
+    };
+    (!symbol.is_empty() && factor > rust_decimal::Decimal::ZERO).then(|| Unit { symbol: symbol.to_owned(), factor })
 }
 
 fn read_rule(section: &Section<'_>) -> Option<RuleConfig> {

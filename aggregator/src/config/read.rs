@@ -1,6 +1,10 @@
 //! Reads tables of a configuration, noting problems instead of stopping at the first.
 
-use std::{cell::RefCell, collections::BTreeSet, ops::Range};
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, BTreeSet},
+    ops::Range,
+};
 
 use serde_spanned::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -160,6 +164,53 @@ impl<'a> Section<'a> {
             table.map(|t| Self::of(self.path(key), Some(t), v.span(), self.problems))
         };
         list.iter().filter_map(section).collect()
+    }
+
+    /// A table of texts under names of the user's own.
+    pub(super) fn pairs<T>(
+        &self,
+        key: &'static str,
+        expected: &str,
+        read: impl Fn(&str) -> Option<T>,
+    ) -> BTreeMap<String, T> {
+        let Some(value) = self.value(key) else { return BTreeMap::new() };
+        let Some(table) = value.get_ref().as_table() else {
+            self.wrong_type(key, value, "a table");
+            return BTreeMap::new();
+        };
+        let mut pairs = BTreeMap::new();
+        for (name, value) in table {
+            let name: &str = name.get_ref();
+            match value.get_ref().as_str().map(|text| (text, read(text))) {
+                Some((_, Some(read))) => drop(pairs.insert(name.to_owned(), read)),
+                Some((text, None)) => {
+                    let message = format!("`{}.{name}` is `{text}`, expected {expected}", self.path(key));
+                    self.problem("C005", value.span(), message, &format!("expected {expected}"));
+                }
+                None => self.wrong_type(&format!("{key}.{name}"), value, "a text"),
+            }
+        }
+        pairs
+    }
+
+    /// A list of words of a closed list.
+    pub(super) fn words<T: Copy>(&self, key: &'static str, words: &BTreeMap<&str, T>) -> Option<Vec<T>> {
+        let value = self.value(key)?;
+        let listed = self.texts(key)?;
+        let mut read = Vec::with_capacity(listed.len());
+        for text in &listed {
+            match words.get(text.as_str()) {
+                Some(word) => read.push(*word),
+                None => {
+                    let all: Vec<&str> = words.keys().copied().collect();
+                    let expected = format!("expected some of {}", all.join(", "));
+                    let hint = near(text, all.into_iter()).map_or(expected.clone(), |w| format!("did you mean `{w}`?"));
+                    let message = format!("`{}` holds `{text}`, {expected}", self.path(key));
+                    self.problem("C005", value.span(), message, &hint);
+                }
+            }
+        }
+        Some(read)
     }
 
     /// Counts a key as known even where nothing was read of it.

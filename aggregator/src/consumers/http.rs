@@ -146,7 +146,7 @@ async fn post(client: &Client, profile: &Profile, delivery: &Delivery) -> Outcom
         Ok(response) => {
             let status = response.status();
             let after_ms = retry_after(response.headers());
-            match read(response).await {
+            match read(response, ANSWER_BYTES_MAX).await {
                 Ok(body) => judge(profile, status, after_ms, &body),
                 // The status is known, the document number is not: only a refusal is sure.
                 Err(error) => Outcome::Unknown { reason: chain(&error), was_answered: false },
@@ -160,12 +160,13 @@ async fn post(client: &Client, profile: &Profile, delivery: &Delivery) -> Outcom
     }
 }
 
-async fn read(mut response: reqwest::Response) -> Result<Vec<u8>, reqwest::Error> {
+/// The answer's body, cut at `bytes_max`.
+pub(super) async fn read(mut response: reqwest::Response, bytes_max: usize) -> Result<Vec<u8>, reqwest::Error> {
     let mut body = Vec::new();
     while let Some(part) = response.chunk().await? {
         body.extend_from_slice(&part);
-        if body.len() >= ANSWER_BYTES_MAX {
-            body.truncate(ANSWER_BYTES_MAX);
+        if body.len() >= bytes_max {
+            body.truncate(bytes_max);
             break;
         }
     }
@@ -223,7 +224,7 @@ async fn ask(client: &Client, profile: &Profile, delivery: &Delivery) -> LookUp 
     match request.send().await {
         Ok(response) => match response.status() {
             StatusCode::NOT_FOUND => LookUp::Absent,
-            status if status.is_success() => match read(response).await {
+            status if status.is_success() => match read(response, ANSWER_BYTES_MAX).await {
                 Ok(body) => found(profile, &body),
                 Err(error) => no_answer(FaultClass::Outage, chain(&error)),
             },
@@ -277,7 +278,8 @@ fn escape(text: &str) -> String {
     })
 }
 
-fn chain(error: &reqwest::Error) -> String {
+/// The error with everything behind it.
+pub(super) fn chain(error: &reqwest::Error) -> String {
     let mut text = error.to_string();
     let mut source = std::error::Error::source(error);
     while let Some(inner) = source {

@@ -3,6 +3,7 @@
 //! Takes [`Delivery`]s in the order of their documents, from [`crate::deliver`]. Gives one [`Outcome`] each. A consumer may be given an
 //! event twice and must have its effect once; how it can know is its [`Capability`]. None knows another, none reads the ledger.
 
+pub mod erp;
 pub mod http;
 pub mod json;
 pub mod sql;
