@@ -17,6 +17,9 @@ struct Args {
     /// Kill processes and start them again
     #[arg(long)]
     kill: bool,
+    /// Bring up a real ERP, apply the events to it and compare its stock with the ledger
+    #[arg(long, value_parser = ["tryton"])]
+    erp: Option<String>,
     /// Print one JSON object at the end
     #[arg(long)]
     json: bool,
@@ -43,7 +46,8 @@ fn main() -> ExitCode {
 fn run(args: &Args) -> anyhow::Result<bool> {
     let dir = tempfile::Builder::new().prefix("docksync-demo-").tempdir()?;
     let stop = demo::stop_on_signals()?;
-    let options = Options { run_for: args.run_for, cut: args.cut, kill: args.kill, json: args.json };
+    let options =
+        Options { run_for: args.run_for, cut: args.cut, kill: args.kill, erp: args.erp.is_some(), json: args.json };
     let outcome = if args.json {
         demo::run(options, dir.path(), &stop, &mut std::io::stderr())?
     } else {

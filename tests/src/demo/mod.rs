@@ -3,6 +3,7 @@
 //! What it shows is what the product does: the programs are the shipped ones, started with settings of their own folder. Truth
 //! is the warehouse systems' own list of what they exported; it is compared with the books of the destination.
 
+pub mod erp;
 pub mod relay;
 
 use std::{
@@ -21,7 +22,10 @@ use rand::{Rng, SeedableRng, rngs::StdRng};
 use serde::Serialize;
 use serde_json::Value;
 
-use self::relay::Relay;
+use self::{
+    erp::{Erp, ErpOutcome},
+    relay::Relay,
+};
 use crate::harness::{centre::Centre, process, site::Site, wms::Wms};
 
 /// The sites of the demo.
@@ -40,6 +44,8 @@ pub struct Options {
     pub cut: Option<Duration>,
     /// Whether processes are killed and started again.
     pub kill: bool,
+    /// Whether a real ERP is brought up and its stock compared in the end.
+    pub erp: bool,
     /// Whether words go to standard error, so that standard output is one JSON object.
     pub json: bool,
 }
@@ -73,12 +79,18 @@ pub struct Outcome {
     pub kills: u64,
     /// Milliseconds without network.
     pub cut_ms: u64,
+    /// How the ERP's books compare, where there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub erp: Option<ErpOutcome>,
 }
 
 impl Outcome {
     /// Whether every promise was kept.
     pub fn is_good(&self) -> bool {
-        self.lost == 0 && self.doubled == 0 && self.held == self.bad && self.applied == self.exported
+        let books = self.erp.as_ref().is_none_or(ErpOutcome::is_good);
+        let facts = self.erp.as_ref().map_or(0, |erp| erp.facts);
+        let is_applied = self.applied == self.exported && self.captured == self.exported + facts;
+        self.lost == 0 && self.doubled == 0 && self.held == self.bad && is_applied && books
     }
 }
 
@@ -94,6 +106,7 @@ struct Demo {
     options: Options,
     centre: Centre,
     places: Vec<Place>,
+    erp: Option<Erp>,
     rng: StdRng,
     seen: BTreeMap<String, Instant>,
     outcome: Outcome,
@@ -141,7 +154,9 @@ fn ensure_built() -> anyhow::Result<()> {
 
 impl Demo {
     fn start(options: Options, dir: &Path, words: &mut dyn Write) -> anyhow::Result<Self> {
-        let centre = Centre::start(&dir.join("centre"), "")?;
+        let erp = options.erp.then(|| Erp::start(dir, &SITES, words)).transpose()?;
+        let consumer = erp.as_ref().map(Erp::consumer).unwrap_or_default();
+        let centre = Centre::start(&dir.join("centre"), &consumer)?;
         writeln!(
             words,
             "centre   https page http://{}/   sites connect to {} (MQTT 5, TLS)",
@@ -151,7 +166,8 @@ impl Demo {
         let mut places = Vec::new();
         for (n, id) in SITES.iter().enumerate() {
             let relay = Relay::start(centre.address("mqtt"))?;
-            let site = Site::enrol(id, &dir.join(id), &centre, relay.address())?;
+            let enrol = if options.erp { Site::enrol_with_business } else { Site::enrol };
+            let site = enrol(id, &dir.join(id), &centre, relay.address())?;
             let page = site.page().context("a running agent has a page")?;
             writeln!(words, "{id}     status page http://{page}/   exports in {}", site.export().display())?;
             let wms = Wms::new(id, &site.export(), n as u64 + 1);
@@ -159,7 +175,8 @@ impl Demo {
         }
         writeln!(words, "Ctrl-C stops in order.")?;
         let rng = StdRng::seed_from_u64(7);
-        Ok(Self { options, centre, places, rng, seen: BTreeMap::new(), outcome: Outcome::default(), rounds: 0 })
+        let (seen, outcome) = (BTreeMap::new(), Outcome::default());
+        Ok(Self { options, centre, places, erp, rng, seen, outcome, rounds: 0 })
     }
 
     /// One export of one site, as real systems write them.
@@ -174,6 +191,9 @@ impl Demo {
             1 => wms.export_again()?,
             2 => wms.leave_half()?,
             _ => drop(wms.export(lines)?),
+        }
+        if let Some(erp) = &mut self.erp {
+            erp.round(self.rounds, &self.places[n].site, &mut self.rng)?;
         }
         self.look()
     }
@@ -241,6 +261,7 @@ impl Demo {
             std::thread::park_timeout(Duration::from_millis(50));
         }
         self.count(exported)?;
+        self.outcome.erp = self.erp.as_ref().map(|erp| erp.finish(&self.centre, words)).transpose()?;
         for place in &mut self.places {
             place.site.stop()?;
         }

@@ -6,6 +6,7 @@
 pub mod centre;
 pub mod process;
 pub mod site;
+pub mod tryton;
 pub mod wms;
 
 use std::time::{Duration, Instant};

@@ -25,13 +25,20 @@ pub struct Site {
     mqtt: std::net::SocketAddr,
 }
 
-/// The shipped profile of picks, complete by rename, so that a file is taken when it appears.
-fn profile() -> anyhow::Result<String> {
-    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("../config/feeds/pick-csv.toml");
+/// Feeds beside the picks, by the names of their shipped profiles.
+const BUSINESS: [&str; 4] = ["ship", "receipt", "adjust", "count"];
+
+/// A shipped profile, complete by rename, so that a file is taken when it appears.
+fn profile(name: &str) -> anyhow::Result<String> {
+    const RULE: &str = "complete = { rule = \"rename\" }";
+    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../config/feeds/{name}-csv.toml"));
     let text = fs::read_to_string(&shipped).with_context(|| format!("cannot read {}", shipped.display()))?;
-    let start = text.find("complete = ").context("the profile says when a file is complete")?;
-    let end = start + text[start..].find('\n').context("a line ends")?;
-    Ok(format!("{}complete = {{ rule = \"rename\" }}{}", &text[..start], &text[end..]))
+    let (start, is_there) = match text.find("complete = ") {
+        Some(start) => (start, true),
+        None => (text.find("\n\n[parse]").context("the profile has a section after its first")? + 1, false),
+    };
+    let end = if is_there { start + text[start..].find('\n').context("a line ends")? } else { start };
+    Ok(format!("{}{RULE}\n{}", &text[..start], &text[end..]))
 }
 
 impl Site {
@@ -40,10 +47,44 @@ impl Site {
     /// # Errors
     /// Where a step fails.
     pub fn enrol(id: &str, dir: &Path, centre: &Centre, mqtt: std::net::SocketAddr) -> anyhow::Result<Self> {
-        let mut site = Self::prepare(id, dir, mqtt, "")?;
-        site.enrol_with(&centre.add_site(id)?, centre)?;
-        site.start()?;
-        Ok(site)
+        Self::prepare(id, dir, mqtt, "")?.begin(centre)
+    }
+
+    /// As [`Site::enrol`], with feeds for shipments, receipts, adjustments and counts beside the picks.
+    ///
+    /// # Errors
+    /// Where a step fails.
+    pub fn enrol_with_business(
+        id: &str,
+        dir: &Path,
+        centre: &Centre,
+        mqtt: std::net::SocketAddr,
+    ) -> anyhow::Result<Self> {
+        let mut feeds = String::new();
+        for name in BUSINESS {
+            let folder = dir.join(name);
+            fs::create_dir_all(&folder)?;
+            fs::write(dir.join(format!("{name}.toml")), profile(name)?)?;
+            feeds.push_str(&format!("[[feed]]\nfolder = \"{}\"\nprofile = \"{name}.toml\"\n\n", folder.display()));
+        }
+        Self::prepare(id, dir, mqtt, &feeds)?.begin(centre)
+    }
+
+    fn begin(mut self, centre: &Centre) -> anyhow::Result<Self> {
+        self.enrol_with(&centre.add_site(&self.id)?, centre)?;
+        self.start()?;
+        Ok(self)
+    }
+
+    /// Exports a file into one of the feeds beside the picks: written aside, then renamed.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    pub fn put(&self, feed: &str, name: &str, text: &str) -> anyhow::Result<()> {
+        let folder = self.dir.join(feed);
+        let aside = folder.join(format!("{name}.tmp"));
+        fs::write(&aside, text)?;
+        Ok(fs::rename(&aside, folder.join(name))?)
     }
 
     /// Writes folders and settings; nothing runs yet. `extra` is added to the settings.
@@ -55,7 +96,7 @@ impl Site {
             Self { id: id.to_owned(), dir: dir.to_owned(), extra: extra.to_owned(), process: None, page: None, mqtt };
         fs::create_dir_all(site.export())?;
         fs::create_dir_all(dir.join("state"))?;
-        fs::write(dir.join("pick.toml"), profile()?)?;
+        fs::write(dir.join("pick.toml"), profile("pick")?)?;
         site.write_config()?;
         Ok(site)
     }
