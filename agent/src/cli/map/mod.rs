@@ -2,9 +2,11 @@
 
 mod cases;
 mod columns;
+mod fixed;
 mod new;
 mod show;
 mod source;
+mod trees;
 
 use std::{
     fs::File,
