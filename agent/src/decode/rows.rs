@@ -5,6 +5,8 @@
 
 use std::io::{self, Read};
 
+use super::slide::slide;
+
 const CHUNK: usize = 256 * 1024;
 
 /// How cells are told apart.
@@ -291,20 +293,7 @@ impl<R: Read> Rows<R> {
     }
 
     fn refill(&mut self) -> io::Result<()> {
-        self.buffer.copy_within(self.start..self.filled, 0);
-        self.filled -= self.start;
-        self.start = 0;
-        if self.buffer.len() < self.filled + CHUNK {
-            self.buffer.resize(self.filled + CHUNK, 0);
-        }
-        let read = loop {
-            match self.input.read(&mut self.buffer[self.filled..]) {
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                other => break other?,
-            }
-        };
-        self.filled += read;
-        self.is_ended = read == 0;
+        self.is_ended = slide(&mut self.input, &mut self.buffer, &mut self.start, &mut self.filled, CHUNK)? == 0;
         Ok(())
     }
 }

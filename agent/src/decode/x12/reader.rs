@@ -3,7 +3,7 @@
 use std::io::{self, Read};
 
 use super::{
-    super::{assign::Fault, charset::Utf8Reader, hold::TEXT_CHARS_MAX, trade::fault},
+    super::{assign::Fault, charset::Utf8Reader, hold::TEXT_CHARS_MAX, slide::slide, trade::fault},
     SEGMENT_BYTES_MAX,
     codes::SEGMENTS,
     segment::{Delimiters, Segment, find},
@@ -313,19 +313,7 @@ impl<R: Read> Segments<R> {
 
     /// False at the end of the file.
     fn refill(&mut self) -> io::Result<bool> {
-        self.buffer.copy_within(self.start..self.filled, 0);
-        self.filled -= self.start;
-        self.start = 0;
-        if self.buffer.len() < self.filled + CHUNK {
-            self.buffer.resize(self.filled + CHUNK, 0);
-        }
-        let read = loop {
-            match self.input.read(&mut self.buffer[self.filled..]) {
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                other => break other?,
-            }
-        };
-        self.filled += read;
+        let read = slide(&mut self.input, &mut self.buffer, &mut self.start, &mut self.filled, CHUNK)?;
         self.is_ended = read == 0;
         Ok(read > 0)
     }
