@@ -152,10 +152,10 @@ fn file(
     if args.jsonl {
         return jsonl(decoder, &mut input, &facts, &survey, out, err);
     }
-    let mut first = Vec::new();
+    let mut first = show::First::default();
     let mut visit = |_, record: Record<'_>| {
         if let Record::Event(event) = record {
-            first.push(show::row(event));
+            first.add(event);
         }
         if first.len() < SHOWN_EVENTS { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     };

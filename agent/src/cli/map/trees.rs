@@ -53,10 +53,10 @@ pub(super) fn layout(root: &Value, is_xml: bool) -> Option<Layout> {
     let lines = lists(first).into_iter().find(|(_, parts)| is_telling(parts)).map(|(path, _)| path);
     let lines = lines.unwrap_or_default();
     let mut leaves = Vec::new();
-    collect(&found, &[], &lines, false, is_xml, &mut leaves);
+    collect(&found, &[], false, is_xml, &mut leaves);
     if !lines.is_empty() {
         let parts: Vec<&Value> = found.iter().flat_map(|record| at(record, &lines)).collect();
-        collect(&parts, &[], &[], true, is_xml, &mut leaves);
+        collect(&parts, &[], true, is_xml, &mut leaves);
     }
     (!leaves.is_empty()).then_some(Layout { records, lines, leaves })
 }
@@ -110,7 +110,7 @@ fn lists(value: &Value) -> Vec<(Vec<String>, Vec<&Value>)> {
 /// Names of the plain values in it, also of those in objects within, with the names around them.
 fn names(value: &Value) -> Vec<String> {
     let mut leaves = Vec::new();
-    collect(&[value], &[], &[], false, true, &mut leaves);
+    collect(&[value], &[], false, true, &mut leaves);
     leaves.into_iter().map(|leaf| leaf.name).collect()
 }
 
@@ -124,7 +124,7 @@ fn at<'v>(value: &'v Value, path: &[String]) -> Vec<&'v Value> {
 }
 
 /// Notes the plain values of the first of these objects, with what stands there in all of them.
-fn collect(all: &[&Value], path: &[String], lines: &[String], is_line: bool, is_xml: bool, leaves: &mut Vec<Leaf>) {
+fn collect(all: &[&Value], path: &[String], is_line: bool, is_xml: bool, leaves: &mut Vec<Leaf>) {
     let Some(Value::Object(fields)) = all.first().and_then(|first| at(first, path).first().copied()) else { return };
     if path.len() >= DEPTH_MAX {
         return;
@@ -133,7 +133,7 @@ fn collect(all: &[&Value], path: &[String], lines: &[String], is_line: bool, is_
         let mut path = path.to_vec();
         path.push(key.clone());
         match value {
-            Value::Object(_) => collect(all, &path, lines, is_line, is_xml, leaves),
+            Value::Object(_) => collect(all, &path, is_line, is_xml, leaves),
             // What a list holds must be said by a person: it may be lines, or serial numbers.
             Value::Array(_) => {}
             _ => {
