@@ -50,7 +50,7 @@ pub(super) fn layout(root: &Value, is_xml: bool) -> Option<Layout> {
         (records, found) = (vec![name.clone()], vec![inner]);
     }
     let first = *found.first()?;
-    let lines = lists(first).into_iter().find(|(_, parts)| is_telling(parts)).map(|(path, _)| path);
+    let lines = lists(first).into_iter().find(|(_, parts)| holds_goods(parts)).map(|(path, _)| path);
     let lines = lines.unwrap_or_default();
     let mut leaves = Vec::new();
     collect(&found, &[], false, is_xml, &mut leaves);
@@ -80,6 +80,12 @@ fn records(root: &Value) -> Option<(Vec<String>, Vec<&Value>)> {
 /// Whether the elements have a value that is known by its name.
 fn is_telling(parts: &[&Value]) -> bool {
     parts.first().is_some_and(|first| names(first).iter().any(|name| columns::field_of(name).is_some()))
+}
+
+/// Whether the elements name goods or amounts of them: notes and attributes are lists as well.
+fn holds_goods(parts: &[&Value]) -> bool {
+    let is_goods = |field: &str| field == "lines.item.sku" || field.starts_with("lines.qty");
+    parts.first().is_some_and(|first| names(first).iter().any(|name| columns::field_of(name).is_some_and(is_goods)))
 }
 
 /// Lists of objects within the value, the outermost first, with the path to each.
@@ -267,7 +273,9 @@ mod tests {
     #[test]
     fn records_stand_in_a_list_or_are_the_document_itself() {
         let list: Value = serde_json::from_str(r#"{"page":1,"data":{"rows":[{"sku":"1","qty":2}]}}"#).unwrap();
-        let one: Value = serde_json::from_str(r#"{"orderNumber":"1","items":[{"sku":"1","qty":2}]}"#).unwrap();
+        let one: Value =
+            serde_json::from_str(r#"{"orderNumber":"1","notes":[{"name":"a"}],"items":[{"sku":"1","qty":2}]}"#)
+                .unwrap();
 
         assert_eq!(pointer(&layout(&list, false).unwrap().records, false), "/data/rows");
         let found = layout(&one, false).unwrap();
