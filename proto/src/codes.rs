@@ -60,14 +60,30 @@ pub fn is_stock_status(text: &str) -> bool {
     STOCK_STATUSES.contains(&text) || text.strip_prefix("other:").is_some_and(|code| !code.is_empty())
 }
 
+/// The check digit that a GS1 number without one gets (GS1 General Specifications 7.9); `None` where it is not all digits.
+pub fn check_digit(digits: &str) -> Option<char> {
+    if !digits.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    char::from_digit((10 - weighted(digits, 3) % 10) % 10, 10)
+}
+
+/// The sum of the digits with weights 1 and 3 in turn; the last of them has weight `last`.
+fn weighted(digits: &str, last: u32) -> u32 {
+    digits
+        .bytes()
+        .rev()
+        .enumerate()
+        .map(|(at, b)| u32::from(b - b'0') * if at % 2 == 0 { last } else { 4 - last })
+        .sum()
+}
+
 /// Whether a GS1 number (GTIN, SSCC) of digits ends with the right check digit (GS1 General Specifications 7.9).
 pub fn has_check_digit(digits: &str) -> bool {
     if digits.len() < 8 || !digits.bytes().all(|b| b.is_ascii_digit()) {
         return false;
     }
-    let sum: u32 =
-        digits.bytes().rev().enumerate().map(|(at, b)| u32::from(b - b'0') * if at % 2 == 0 { 1 } else { 3 }).sum();
-    sum.is_multiple_of(10)
+    weighted(digits, 1).is_multiple_of(10)
 }
 
 #[cfg(test)]

@@ -184,7 +184,7 @@ impl<'p> Walk<'p> {
         if self.has_trailer {
             return Err(hold::whole("SCHEMA_VIOLATION", "", "a row after the trailer", "the end of the file"));
         }
-        if kinds.details.iter().any(|detail| *detail == word) {
+        if kinds.is_detail(word) {
             return Ok(Scope::Detail);
         }
         if kinds.header.as_deref() == Some(word) {
@@ -243,7 +243,7 @@ impl<'p> Walk<'p> {
         let scope = if is_header { Scope::Header } else { Scope::Detail };
         let input = Input::Cells(row);
         let is_met = plan.skips.iter().any(|skip| skip.scope == scope && skip.is_met(input, &plan.blanks));
-        let is_detail = plan.kinds.as_ref().is_none_or(|kinds| kinds.details.iter().any(|d| Some(d.as_str()) == word));
+        let is_detail = plan.kinds.as_ref().is_none_or(|kinds| word.is_some_and(|word| kinds.is_detail(word)));
         let is_trailer = word.is_some() && plan.kinds.as_ref().and_then(|kinds| kinds.trailer.as_deref()) == word;
         if is_header {
             self.is_skipping = is_met;

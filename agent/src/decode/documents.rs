@@ -1,5 +1,7 @@
 //! Puts rows together to documents, one at a time, and hands each over as an event or as held lines.
 
+use std::collections::BTreeMap;
+
 use docksync_proto::{
     event::{Action, Event, EventType, Interchange, Item, Line, RefKind, Warning},
     validate,
@@ -240,8 +242,8 @@ impl<'p> Documents<'p> {
             TypePlan::Const(event_type) => self.event.event_type = *event_type,
             TypePlan::Mapped(source, map) => {
                 let word = source.text(input, &self.plan.blanks).unwrap_or_default();
-                match map.get(&word.to_uppercase()) {
-                    Some(event_type) => self.event.event_type = *event_type,
+                match by_word(map, &word.to_uppercase()) {
+                    Some(event_type) => self.event.event_type = event_type,
                     None => {
                         let known: Vec<&str> = map.keys().map(String::as_str).collect();
                         faults.push(hold::whole("UNSUPPORTED_DOCUMENT", "event_type", word, known.join(", ")));
@@ -360,6 +362,16 @@ impl<'p> Documents<'p> {
         all.extend(self.overflow.iter().cloned());
         all
     }
+}
+
+/// What the map says of a word: the word itself, else the longest beginning that a `*` ends.
+fn by_word(map: &BTreeMap<String, EventType>, word: &str) -> Option<EventType> {
+    let begins = |key: &str| key.strip_suffix('*').is_some_and(|head| word.starts_with(head));
+    let known = map.get(word).or_else(|| {
+        let fitting = map.iter().filter(|(key, _)| begins(key));
+        fitting.max_by_key(|(key, _)| key.len()).map(|(_, event_type)| event_type)
+    });
+    known.copied()
 }
 
 fn reset(event: &mut Event, has_interchange: bool) {

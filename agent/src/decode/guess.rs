@@ -73,9 +73,23 @@ fn json(text: &str) -> Guess {
     if is_epcis.iter().any(|word| text.contains(word)) {
         return Guess::Standard(DialectKind::Epcis);
     }
-    let first = text.lines().next().unwrap_or("");
-    let is_line = text.starts_with('{') && serde_json::from_str::<serde_json::Value>(first).is_ok();
-    if is_line { Guess::Ndjson } else { Guess::Json }
+    let mut lines = text.lines();
+    let first = lines.next().and_then(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+    // One line alone is a document with a list in it, or the only record of a file that has one a line.
+    let is_alone = lines.all(|line| line.trim().is_empty());
+    match first {
+        Some(value) if value.is_object() && !(is_alone && has_list(&value)) => Guess::Ndjson,
+        _ => Guess::Json,
+    }
+}
+
+fn has_list(value: &serde_json::Value) -> bool {
+    use serde_json::Value;
+    match value {
+        Value::Array(parts) => parts.iter().any(Value::is_object),
+        Value::Object(fields) => fields.values().any(has_list),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
+    }
 }
 
 #[cfg(test)]
@@ -84,7 +98,7 @@ mod tests {
 
     #[test]
     fn standards_are_known_by_their_first_words() {
-        let cases: [(&[u8], Guess); 9] = [
+        let cases: [(&[u8], Guess); 11] = [
             (b"\xef\xbb\xbf\n ISA*00*", Guess::Standard(DialectKind::X12)),
             (b"UNA:+.? '", Guess::Standard(DialectKind::Edifact)),
             (b"EDI_DC40  800", Guess::Standard(DialectKind::Idoc)),
@@ -93,6 +107,8 @@ mod tests {
             (b"{\"type\":\"EPCISDocument\"", Guess::Standard(DialectKind::Epcis)),
             (b"{\"a\":1}\n{\"a\":2}\n", Guess::Ndjson),
             (b"{\n \"a\": 1\n}", Guess::Json),
+            (b"{\"a\":1}\n", Guess::Ndjson),
+            (b"{\"a\":[{\"b\":1}]}\n", Guess::Json),
             (b"order,sku\n", Guess::Rows),
         ];
         for (head, expected) in cases {

@@ -37,6 +37,7 @@ mod repeats;
 mod rows;
 #[cfg(test)]
 mod samples;
+mod slide;
 pub mod target;
 #[cfg(test)]
 mod tests;

@@ -189,6 +189,16 @@ pub(super) struct KindPlan {
     pub(super) trailer: Option<String>,
 }
 
+impl KindPlan {
+    /// Whether a row with this word in its column is a detail.
+    pub(super) fn is_detail(&self, word: &str) -> bool {
+        if self.details.is_empty() {
+            return ![&self.header, &self.trailer].into_iter().any(|kind| kind.as_deref() == Some(word));
+        }
+        self.details.iter().any(|detail| detail == word)
+    }
+}
+
 /// Which event a row is.
 #[derive(Debug)]
 pub(super) enum TypePlan {

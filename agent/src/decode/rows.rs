@@ -5,6 +5,8 @@
 
 use std::io::{self, Read};
 
+use super::slide::slide;
+
 const CHUNK: usize = 256 * 1024;
 
 /// How cells are told apart.
@@ -78,29 +80,30 @@ impl Row {
     /// Splits the raw bytes; false where they are no text or hold a NUL.
     fn split(&mut self, dialect: &Dialect, is_transcoded: bool) -> bool {
         self.spans.clear();
-        let has_quote = dialect.quote.is_some_and(|quote| self.raw.contains(&quote));
-        let mut bytes = std::mem::take(&mut self.text).into_bytes();
-        bytes.clear();
+        let has_quote = dialect.quote.is_some_and(|quote| memchr::memchr(quote, &self.raw).is_some());
         if has_quote {
+            let mut bytes = std::mem::take(&mut self.text).into_bytes();
+            bytes.clear();
             self.unquote(dialect, &mut bytes);
+            match String::from_utf8(bytes) {
+                Ok(text) => self.text = text,
+                Err(_) => return false,
+            }
         } else {
-            bytes.extend_from_slice(&self.raw);
+            self.text.clear();
+            match std::str::from_utf8(&self.raw) {
+                Ok(text) => self.text.push_str(text),
+                Err(_) => return false,
+            }
             let mut from = 0;
-            for (at, byte) in self.raw.iter().enumerate() {
-                if *byte == dialect.delimiter {
-                    self.spans.push((from, at as u32));
-                    from = at as u32 + 1;
-                }
+            for at in memchr::memchr_iter(dialect.delimiter, &self.raw) {
+                self.spans.push((from, at as u32));
+                from = at as u32 + 1;
             }
             self.spans.push((from, self.raw.len() as u32));
         }
-        match String::from_utf8(bytes) {
-            Ok(text) => {
-                self.text = text;
-                !(self.text.as_bytes().contains(&0) || is_transcoded && self.text.contains('\u{fffd}'))
-            }
-            Err(_) => false,
-        }
+        let has_nul = memchr::memchr(0, self.text.as_bytes()).is_some();
+        !(has_nul || is_transcoded && self.text.contains('\u{fffd}'))
     }
 
     fn unquote(&mut self, dialect: &Dialect, out: &mut Vec<u8>) {
@@ -218,7 +221,7 @@ impl<R: Read> Rows<R> {
             row.is_torn = self.is_ended && next == self.filled && self.is_open(raw);
             row.is_unended = next == end;
             // Only a quoted cell holds line ends of its own.
-            let has_quote = self.dialect.quote.is_some_and(|quote| row.raw.contains(&quote));
+            let has_quote = self.dialect.quote.is_some_and(|quote| memchr::memchr(quote, &row.raw).is_some());
             self.line_no += if has_quote { line_ends(&self.buffer[self.start..next]) } else { u64::from(next > end) };
             self.offset += (next - self.start) as u64;
             self.start = next;
@@ -262,8 +265,8 @@ impl<R: Read> Rows<R> {
     /// The row's end in what is buffered; `None` where more must be read.
     fn scan(&self) -> Option<(usize, usize)> {
         let bytes = &self.buffer[self.start..self.filled];
-        let first = bytes.iter().position(|b| *b == b'\n' || *b == b'\r')?;
-        let has_quote = self.dialect.quote.is_some_and(|q| bytes[..first].contains(&q));
+        let first = memchr::memchr2(b'\n', b'\r', bytes)?;
+        let has_quote = self.dialect.quote.is_some_and(|quote| memchr::memchr(quote, &bytes[..first]).is_some());
         let is_comment = self.dialect.comment.is_some() && bytes.first() == self.dialect.comment.as_ref();
         let at = if has_quote && !is_comment { self.scan_quoted(bytes)? } else { first };
         let end = self.start + at;
@@ -290,20 +293,7 @@ impl<R: Read> Rows<R> {
     }
 
     fn refill(&mut self) -> io::Result<()> {
-        self.buffer.copy_within(self.start..self.filled, 0);
-        self.filled -= self.start;
-        self.start = 0;
-        if self.buffer.len() < self.filled + CHUNK {
-            self.buffer.resize(self.filled + CHUNK, 0);
-        }
-        let read = loop {
-            match self.input.read(&mut self.buffer[self.filled..]) {
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                other => break other?,
-            }
-        };
-        self.filled += read;
-        self.is_ended = read == 0;
+        self.is_ended = slide(&mut self.input, &mut self.buffer, &mut self.start, &mut self.filled, CHUNK)? == 0;
         Ok(())
     }
 }

@@ -256,6 +256,89 @@ fn every_mistake_of_a_profile_is_named_with_its_place() {
     }
 }
 
+const SEMICOLONS: &str = r#"
+[feed]
+name = "sums"
+version = 1
+event_type = "pick_confirmed"
+match = ["*.csv"]
+[parse]
+type = "csv"
+delimiter = ";"
+header = true
+decimal = ","
+thousands = "."
+record_type = { column = 0, trailer = "Total" }
+[[field]]
+to = "references.so"
+from = { column = "Order" }
+required = true
+[[field]]
+to = "lines.item.sku"
+from = { column = "Article" }
+required = true
+[[field]]
+to = "lines.qty"
+from = { column = "Quantity" }
+[[field]]
+to = "lines.item.description"
+from = { column = "Text" }
+[[field]]
+to = "event_time"
+from = { column = "Day" }
+formats = ["%d.%m.%Y %H:%M"]
+[[check]]
+kind = "sum"
+field = "lines.qty"
+equals = { record = "Total", column = "Quantity" }
+on_mismatch = "quarantine"
+"#;
+const SUMS: &str = "ORDER;Article;Quantity;Text;Day\r\nA1;4711;12,5;\"wide \"\"X\"\"\ntwo lines; a mark\";23.11.2026 09:15\r\n\r\n\
+                    A2;4712;1.234,00;;24.11.2026 10:00\r\nTotal;;1246,5;;\r\n";
+
+#[test]
+fn rows_of_another_country_are_read_and_their_trailer_is_checked() {
+    let decoder = decoder_of(SEMICOLONS);
+
+    let found = read(&decoder, SUMS.as_bytes());
+    let wrong = read(&decoder, SUMS.replace("1246,5", "1246,6").as_bytes());
+
+    let told: Vec<_> = found.events.iter().map(|event| event.lines[0].qty.unwrap().normalize().to_string()).collect();
+    assert_eq!(told, ["12.5", "1234"]);
+    assert_eq!(found.events[0].lines[0].item.description, "wide \"X\"\ntwo lines; a mark");
+    assert_eq!((found.survey.lines, found.survey.taken), (2, 2));
+    assert_eq!(wrong.survey.refusals[0].code, "TOTAL_MISMATCH");
+}
+
+#[test]
+fn rows_with_a_trailer_give_nothing_where_the_file_is_cut() {
+    let decoder = decoder_of(SEMICOLONS);
+    // The total is whole once its last digit is there.
+    let whole = SUMS.find("1246,5").unwrap() + "1246,5".len();
+    for cut in 1..whole {
+        let survey = decoder.survey(&mut Cursor::new(&SUMS.as_bytes()[..cut]), &facts(b"")).unwrap();
+
+        assert!(survey.is_refused() || survey.lines == 0, "{cut}");
+    }
+}
+
+/// Rows without a trailer say nowhere how many they are: a file that is cut behind a cell looks like a whole one. What comes out
+/// of it is what the whole file says, but for its last row.
+#[test]
+fn rows_of_a_file_cut_at_any_byte_say_what_the_whole_file_says() {
+    for (feed, file) in FILES.iter().filter(|(feed, _)| !feed.starts_with("receipt")) {
+        let bytes = std::fs::read(root().join("tests/golden/feeds").join(file)).unwrap();
+        let decoder = decoder(feed);
+        let whole = summary(&decoder, &mut Cursor::new(&bytes[..]), bytes.len());
+        for cut in 1..bytes.len() {
+            let all = summary(&decoder, &mut Cursor::new(&bytes[..cut]), bytes.len());
+
+            let known = all.iter().skip(1).take_while(|record| whole.contains(record)).count();
+            assert!(known + 1 >= all.len() - 1, "{feed} cut at {cut}: {all:#?}");
+        }
+    }
+}
+
 /// Hands out at most `step` bytes at a time.
 struct Slow<'b>(Cursor<&'b [u8]>, usize);
 

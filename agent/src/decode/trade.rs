@@ -5,7 +5,7 @@
 
 use docksync_proto::{
     codes,
-    event::{Container, Event, Item, Party, PartyRole, RefKind, Reference, Warning},
+    event::{Container, Event, Item, Line, Party, PartyRole, RefKind, Reference, Warning},
 };
 use rust_decimal::Decimal;
 
@@ -138,6 +138,22 @@ pub(super) fn without_zeros(text: &str) -> &str {
     }
     let stripped = text.trim_start_matches('0');
     if stripped.is_empty() { &text[text.len() - 1..] } else { stripped }
+}
+
+/// Settles what the lines of one item in a stock report say together. One without status is the whole stock (17 on hand, EDIFACT
+/// 145): alone it is the balance; beside its own parts it is their total, which must not count a second time.
+pub(super) fn settle_whole(lines: &mut [Line]) {
+    // What is on its way is no part of what is there.
+    let is_part = |line: &Line| {
+        let status = line.stock_status_to.as_str();
+        status != "in_transit" && codes::STOCK_STATUSES.contains(&status)
+    };
+    if !lines.iter().any(is_part) {
+        return;
+    }
+    for line in lines.iter_mut().filter(|line| line.stock_status_to.is_empty()) {
+        line.stock_status_to = format!("other:{}", line.status_source);
+    }
 }
 
 /// Keeps what no field of the contract takes; a second value under the same key is joined to it.

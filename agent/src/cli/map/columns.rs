@@ -72,7 +72,7 @@ const NAMES: &[(&str, &[&str])] = &[
         "references.depositor_order",
         &["order", "orderno", "ordernumber", "orderid", "so", "salesorder", "auftrag", "auftragsnr"],
     ),
-    ("references.po", &["po", "pono", "ponumber", "purchaseorder"]),
+    ("references.po", &["po", "pono", "ponumber", "purchaseorder", "purchaseordernumber"]),
     ("references.shipment", &["shipment", "shipmentno", "shipmentid", "delivery", "deliveryno", "lieferung"]),
     ("references.receipt", &["receipt", "receiptno", "receiptnumber", "receiptid", "grn"]),
     ("references.adjustment", &["adjustment", "adjustmentno", "adjno", "adjustmentid"]),

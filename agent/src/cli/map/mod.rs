@@ -2,9 +2,11 @@
 
 mod cases;
 mod columns;
+mod fixed;
 mod new;
 mod show;
 mod source;
+mod trees;
 
 use std::{
     fs::File,
@@ -150,10 +152,10 @@ fn file(
     if args.jsonl {
         return jsonl(decoder, &mut input, &facts, &survey, out, err);
     }
-    let mut first = Vec::new();
+    let mut first = show::First::default();
     let mut visit = |_, record: Record<'_>| {
         if let Record::Event(event) = record {
-            first.push(show::row(event));
+            first.add(event);
         }
         if first.len() < SHOWN_EVENTS { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     };

@@ -12,7 +12,7 @@ use docksync_proto::{event::EventType, site::SiteId};
 use jiff::{Timestamp, tz::TimeZone};
 use serde_json::Value;
 
-use super::{columns, facts};
+use super::{columns, facts, fixed, trees};
 use crate::{
     cli::exit,
     decode::{
@@ -25,6 +25,9 @@ use crate::{
 
 /// Rows of the example that are looked at.
 const ROWS: usize = 200;
+
+/// Most bytes of a JSON document that is looked at.
+const JSON_BYTES_MAX: u64 = 8 * 1024 * 1024;
 
 /// Flags of `map new`.
 #[derive(Debug, Args)]
@@ -116,10 +119,25 @@ fn profile_text(args: &NewArgs) -> Result<String, String> {
         Guess::Standard(dialect) => Ok(example.standard(dialect.as_str())),
         Guess::Rows => example.rows(&decoded(&head)),
         Guess::Ndjson => example.objects(&decoded(&head)),
-        Guess::Json => Err(format!("{shown} is one JSON value; start from config/feeds/3pl-central-orders-json.toml")),
-        Guess::Xml => Err(format!(
-            "{shown} is XML of no standard known here; start from config/feeds/scale-transactions-xml.toml"
-        )),
+        Guess::Json => {
+            // A JSON value that is cut cannot be read: more of it is taken than of other files.
+            let read = file.take(JSON_BYTES_MAX).read_to_end(&mut head);
+            read.map_err(|error| format!("{shown}: {error}"))?;
+            let root = serde_json::from_str(decoded(&head).trim_start_matches('\u{feff}')).map_err(|error| {
+                format!(
+                    "{shown}: no whole JSON value within {JSON_BYTES_MAX} bytes ({error}); shorten it to a few records"
+                )
+            })?;
+            let start = "config/feeds/3pl-central-orders-json.toml";
+            example
+                .tree(&root, false)
+                .ok_or_else(|| format!("{shown}: no list of objects was found; start from {start}"))
+        }
+        Guess::Xml => {
+            let start = "config/feeds/scale-transactions-xml.toml";
+            let found = example.tree(&trees::of_xml(&decoded(&head)), true);
+            found.ok_or_else(|| format!("{shown}: no element that repeats was found; start from {start}"))
+        }
     }
 }
 
@@ -188,7 +206,16 @@ impl Example<'_> {
     }
 
     fn rows(&self, text: &str) -> Result<String, String> {
-        let sheet = Sheet::read(text).ok_or("no rows were found")?;
+        let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).take(ROWS).collect();
+        let sheet = Sheet::read(text);
+        let is_even = sheet.as_ref().is_some_and(|sheet| sheet.rows.iter().all(|row| row.len() == sheet.rows[0].len()));
+        if let (false, Some(stretches)) = (is_even, fixed::stretches(&lines)) {
+            return Ok(self.fixed(&lines, &stretches));
+        }
+        let sheet = sheet.ok_or(
+            "no delimiter (, ; | or tab) gives rows of one width, and no blanks that all lines share tell fields of fixed width \
+             apart; start from config/feeds/pick-csv.toml or config/feeds/metasfresh-desadv-fixed.toml",
+        )?;
         let names: Vec<String> = match sheet.has_header {
             true => sheet.rows[0].clone(),
             false => (0..sheet.rows[0].len()).map(|at| at.to_string()).collect(),
@@ -202,7 +229,7 @@ impl Example<'_> {
             false => format!("{{ column = {} }}", quoted(&names[at])),
         };
         let has_comma = (0..names.len()).any(|at| is_comma_number(samples(at)));
-        let (event_type, fields) = self.fields(&names, &|at| samples(at).take(ROWS).collect(), &from);
+        let (event_type, fields) = self.fields(&names, &|at| samples(at).take(ROWS).collect(), &from, &|_, _| true);
         out.push_str(&self.head(Some(event_type)));
         let (delimiter, header) = (quoted(&char::from(sheet.delimiter).to_string()), sheet.has_header);
         let mark = if has_comma { "," } else { "." };
@@ -218,6 +245,36 @@ impl Example<'_> {
         Ok(out)
     }
 
+    /// Lines of one width. Fields that touch each other cannot be told apart: the comments show what was seen.
+    fn fixed(&self, lines: &[&str], stretches: &[(usize, usize)]) -> String {
+        let head: Vec<String> = stretches.iter().map(|stretch| fixed::cell(lines[0], *stretch)).collect();
+        let has_header = head.iter().any(|name| columns::field_of(name).is_some());
+        let body = &lines[usize::from(has_header)..];
+        let cells: Vec<Vec<String>> =
+            stretches.iter().map(|stretch| body.iter().map(|line| fixed::cell(line, *stretch)).collect()).collect();
+        let place = |at: usize| format!("characters {} to {}", stretches[at].0, stretches[at].0 + stretches[at].1 - 1);
+        let names: Vec<String> =
+            (0..stretches.len()).map(|at| if has_header { head[at].clone() } else { place(at) }).collect();
+        let samples = |at: usize| -> Vec<&str> { cells[at].iter().map(String::as_str).collect() };
+        let from = |at: usize| format!("{{ start = {}, len = {} }}", stretches[at].0, stretches[at].1);
+        let (event_type, fields) = self.fields(&names, &samples, &from, &|_, _| true);
+        let mut out = self.head(Some(event_type));
+        out.push_str("type = \"fixed\"\n# (guessed) where fields begin, by blanks that all lines share; correct start and len where fields touch:\n");
+        for (at, column) in cells.iter().enumerate() {
+            let seen = column.iter().find(|cell| !cell.is_empty()).map_or("", String::as_str);
+            out.push_str(&format!("#   {}, as {}\n", place(at), quoted(seen)));
+        }
+        if let (true, Some((start, len))) = (has_header, stretches.first()) {
+            let word = quoted(&head[0]);
+            out.push_str(&format!(
+                "skip = [{{ start = {start}, len = {len}, values = [{word}] }}]   # the line of names\n"
+            ));
+        }
+        out.push('\n');
+        out.push_str(&fields);
+        out
+    }
+
     fn objects(&self, text: &str) -> Result<String, String> {
         let objects: Vec<Value> = text.lines().take(ROWS).filter_map(|line| serde_json::from_str(line).ok()).collect();
         let Some(Value::Object(first)) = objects.first() else { return Err("no JSON objects were found".to_owned()) };
@@ -229,34 +286,69 @@ impl Example<'_> {
             objects.iter().filter_map(|object| object.pointer(&pointers[at])?.as_str()).collect()
         };
         let from = |at: usize| format!("{{ path = {} }}", quoted(&pointers[at]));
-        let (event_type, fields) = self.fields(&names, &samples, &from);
+        let (event_type, fields) = self.fields(&names, &samples, &from, &|_, _| true);
         Ok(format!("{}type = \"ndjson\"\n\n{fields}", self.head(Some(event_type))))
     }
 
-    /// The `[[field]]` tables, and what the rows report.
+    fn tree(&self, root: &Value, is_xml: bool) -> Option<String> {
+        let found = trees::layout(root, is_xml)?;
+        let names: Vec<String> = found.leaves.iter().map(|leaf| leaf.name.clone()).collect();
+        let samples =
+            |at: usize| -> Vec<&str> { found.leaves[at].samples.iter().take(ROWS).map(String::as_str).collect() };
+        let from = |at: usize| format!("{{ path = {} }}", quoted(&found.leaves[at].path));
+        // A path starts at the line for what belongs to a line, and at the record for everything else.
+        let has_lines = !found.lines.is_empty();
+        let fits = |at: usize, target: &str| !has_lines || target.starts_with("lines.") == found.leaves[at].is_line;
+        let (event_type, fields) = self.fields(&names, &samples, &from, &fits);
+        let mut out = self.head(Some(event_type));
+        if is_xml {
+            let record = quoted(found.records.last()?);
+            out.push_str(&format!(
+                "type = \"xml\"\nrecord = {record}          # (guessed) the element that is one document\n"
+            ));
+        } else {
+            out.push_str("type = \"json\"\n");
+            if !found.records.is_empty() {
+                let records = quoted(&trees::pointer(&found.records, false));
+                out.push_str(&format!("records = {records}          # (guessed) the list of documents\n"));
+            }
+        }
+        if has_lines {
+            let lines = quoted(&trees::pointer(&found.lines, is_xml));
+            out.push_str(&format!("lines = {lines}          # (guessed) from the document to its lines\n"));
+        }
+        out.push('\n');
+        out.push_str(&fields);
+        Some(out)
+    }
+
+    /// The `[[field]]` tables, and what the rows report. `fits` says whether a value can be read into a field at all.
     fn fields<'s>(
         &self,
         names: &[String],
         samples: &dyn Fn(usize) -> Vec<&'s str>,
         from: &dyn Fn(usize) -> String,
+        fits: &dyn Fn(usize, &str) -> bool,
     ) -> (EventType, String) {
-        let guessed: Vec<&str> = names.iter().filter_map(|name| columns::field_of(name)).collect();
+        let field_at = |at: usize, name: &String| columns::field_of(name).filter(|target| fits(at, target));
+        let guessed: Vec<&str> = names.iter().enumerate().filter_map(|(at, name)| field_at(at, name)).collect();
         let event_type = self.event_type.unwrap_or_else(|| columns::event_type(self.name, &guessed));
         let quantity = columns::quantity_of(event_type);
         let (mut taken, mut out, mut has_time) = (Vec::new(), String::new(), false);
         let has_quantity = guessed.contains(&quantity);
+        let open = if names.is_empty() { "{ column = \"...\" }".to_owned() } else { from(0) };
         for (at, name) in names.iter().enumerate() {
             let format = columns::format_of(samples(at).into_iter());
             let is_named = columns::is_time(name);
             // A bare number of eight digits is a day only where the name says so.
-            if !has_time && format.is_some() && is_named {
+            if !has_time && format.is_some() && is_named && fits(at, "event_time") {
                 has_time = true;
                 let formats =
                     format.filter(|f| *f != "iso").map_or(String::new(), |f| format!("formats = [\"{f}\"]\n"));
                 out.push_str(&field("event_time", &from(at), &formats));
                 continue;
             }
-            let target = match columns::field_of(name) {
+            let target = match field_at(at, name) {
                 Some("lines.qty") if !has_quantity => Some(quantity),
                 other => other,
             };
@@ -268,14 +360,14 @@ impl Example<'_> {
                     let units = if target == "lines.uom" { "default = \"EA\"\n" } else { "" };
                     out.push_str(&field(target, &from(at), &format!("{more}{units}")));
                 }
-                None => out.push_str(&format!("# column {} is kept as an extension\n\n", quoted(name))),
+                None => out.push_str(&format!("# {} is kept as an extension\n\n", from(at))),
             }
         }
         if !has_time {
-            out.push_str("# (missing) which column says when it happened?\n# [[field]]\n# to = \"event_time\"\n# from = { column = \"...\" }\n");
+            out.push_str(&missing("which of them says when it happened?", "event_time", &open));
         }
         if !taken.contains(&"lines.item.sku") {
-            out.push_str("# (missing) which column holds the item number?\n# [[field]]\n# to = \"lines.item.sku\"\n# from = { column = \"...\" }\n");
+            out.push_str(&missing("which of them holds the item number?", "lines.item.sku", &open));
         }
         (event_type, out)
     }
@@ -292,6 +384,10 @@ fn is_document(event_type: EventType, field: Option<&str>) -> bool {
 
 fn field(to: &str, from: &str, more: &str) -> String {
     format!("[[field]]\nto = \"{to}\"\nfrom = {from}          # (guessed)\n{more}\n")
+}
+
+fn missing(question: &str, to: &str, from: &str) -> String {
+    format!("# (missing) {question}\n# [[field]]\n# to = \"{to}\"\n# from = {from}          # or another\n\n")
 }
 
 /// A TOML basic string.
@@ -402,8 +498,40 @@ mod tests {
         let (code, out, err) = run("X1.txt", "A|4711|3|9.5\nB|4712|4|1.25\n");
 
         assert_eq!(code, 1, "{out}");
-        assert!(out.contains("header = false") && out.contains("(missing) which column says when"), "{out}");
+        assert!(out.contains("header = false") && out.contains("(missing) which of them says when"), "{out}");
         assert!(err.contains("does not read"), "{err}");
+    }
+
+    #[test]
+    fn lists_of_xml_and_json_get_profiles_that_read_them() {
+        let (code, out, err) = run(
+            "Shipments.xml",
+            "<Upload><Shipment><ShipmentId>S1</ShipmentId><OrderNo>SO1</OrderNo><ShipDate>2026-11-23T09:15:00</ShipDate><Details>\
+             <Detail><Item>4711</Item><Qty>2</Qty></Detail><Detail><Item>4712</Item><Qty>1</Qty></Detail></Details></Shipment></Upload>",
+        );
+        assert_eq!(code, 0, "{out}\n{err}");
+        assert!(out.contains("record = \"Shipment\"") && out.contains("lines = \"Details/Detail\""), "{out}");
+
+        let (code, out, err) = run(
+            "stock.json",
+            "{\"total\":1,\"items\":[{\"sku\":\"4711\",\"onHand\":5,\"unit\":\"EA\",\"timestamp\":\"2026-11-23T09:15:00\"}]}",
+        );
+        assert_eq!(code, 0, "{out}\n{err}");
+        assert!(out.contains("records = \"/items\"") && out.contains("path = \"/onHand\""), "{out}");
+    }
+
+    #[test]
+    fn lines_of_fixed_width_get_the_stretches_between_their_blanks() {
+        let (code, out, err) = run(
+            "PICK1.txt",
+            "ORDER  ITEM  QTY UNIT DATE\u{20}\u{20}\u{20}\u{20}\u{20}\u{20}\nSO-1   4711   12 EA   2026-11-23\nSO-22  4712    3 EA   2026-11-24\n",
+        );
+        assert_eq!(code, 0, "{out}\n{err}");
+        assert!(out.contains("{ start = 8, len = 6 }") && out.contains("values = [\"ORDER\"]"), "{out}");
+
+        let (code, _, err) = run("NOTES.txt", "nothing of a table\nand no columns\n");
+        assert_eq!(code, crate::cli::exit::DATA);
+        assert!(err.contains("no delimiter"), "{err}");
     }
 
     #[test]

@@ -1,25 +1,52 @@
 //! What a file would become, in words.
 
 use std::{
+    collections::BTreeMap,
     io::{self, Write},
     path::Path,
 };
 
-use docksync_proto::event::{Action, Event, Line};
+use docksync_proto::event::{Action, Event, Line, Precision};
 
 use super::SHOWN_LINES;
 use crate::{
-    decode::{Decoder, Survey, profile},
+    decode::{
+        Decoder, Survey,
+        profile::{self, DialectKind},
+    },
     intake,
     queue::capture::HeldLine,
 };
+
+/// The first events of a file, and what is doubtful about them.
+#[derive(Debug, Default)]
+pub(super) struct First {
+    rows: Vec<[String; 5]>,
+    /// By code: what the first of them says, and how many there are.
+    doubts: BTreeMap<String, (String, u64)>,
+}
+
+impl First {
+    pub(super) fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    pub(super) fn add(&mut self, event: &Event) {
+        self.rows.push(row(event));
+        for warning in &event.warnings {
+            let place = if warning.path.is_empty() { String::new() } else { format!("{}: ", warning.path) };
+            let new = || (format!("{place}{}", warning.text), 0);
+            self.doubts.entry(warning.code.clone()).or_insert_with(new).1 += 1;
+        }
+    }
+}
 
 /// Tells of a file: how it was read, what comes out, what is rejected and why, and its first events.
 pub(super) fn table(
     decoder: &Decoder,
     path: &Path,
     survey: &Survey,
-    first: &[[String; 5]],
+    first: &First,
     out: &mut dyn Write,
 ) -> io::Result<()> {
     let profile = decoder.profile();
@@ -35,14 +62,18 @@ pub(super) fn table(
     for (event_type, count) in &survey.counts {
         writeln!(out, "  {count} -> {event_type}")?;
     }
-    writeln!(out, "  {} lines rejected", survey.held)?;
+    writeln!(out, "  {} {} rejected", survey.held, if survey.held == 1 { "line" } else { "lines" })?;
     survey.bad.iter().take(SHOWN_LINES).try_for_each(|line| writeln!(out, "  {}", words(line)))?;
     if survey.held > SHOWN_LINES as u64 {
         writeln!(out, "  and {} more", survey.held - SHOWN_LINES as u64)?;
     }
     survey.warnings.iter().try_for_each(|warning| writeln!(out, "  warning: {warning}"))?;
-    if !first.is_empty() {
-        rows(first, out)?;
+    if first.len() > 0 {
+        rows(&first.rows, out)?;
+    }
+    for (code, (text, count)) in &first.doubts {
+        let more = if *count > 1 { format!(" ({} more of this kind)", count - 1) } else { String::new() };
+        writeln!(out, "  {code}: {text}{more}")?;
     }
     let left = survey.counts.values().sum::<u64>().saturating_sub(first.len() as u64);
     if left > 0 {
@@ -57,6 +88,9 @@ fn form(profile: &profile::Profile, survey: &Survey) -> String {
         profile::Parse::Csv(csv) if csv.is_fixed => return " rows of fixed width".to_owned(),
         profile::Parse::Csv(csv) => csv,
         profile::Parse::Tree(tree) if tree.form != profile::TreeForm::Ndjson => return " records".to_owned(),
+        profile::Parse::Dialect(parse) if matches!(parse.dialect, DialectKind::X12 | DialectKind::Edifact) => {
+            return " segments".to_owned();
+        }
         profile::Parse::Tree(_) | profile::Parse::Dialect(_) => return " lines".to_owned(),
     };
     let misfit = survey.refusals.iter().any(|line| line.code == "HEADER_MISMATCH");
@@ -82,7 +116,7 @@ pub(super) fn words(line: &HeldLine) -> String {
 }
 
 /// What matters of an event, cell by cell.
-pub(super) fn row(event: &Event) -> [String; 5] {
+fn row(event: &Event) -> [String; 5] {
     let named = event.references.iter().find(|reference| reference.value == event.correlation_id);
     let named = named.map_or(String::new(), |reference| format!("{}=", reference.kind));
     let mut goods: Vec<String> = event.lines.iter().take(2).map(goods).collect();
@@ -91,10 +125,17 @@ pub(super) fn row(event: &Event) -> [String; 5] {
         goods.extend(event.containers.first().map(|container| format!("container {}", container.container_id)));
     }
     let action = if event.action == Action::Add { String::new() } else { format!(" ({})", event.action) };
-    let warnings: Vec<&str> = event.warnings.iter().map(|warning| warning.code.as_str()).collect();
+    let mut warnings: Vec<&str> = event.warnings.iter().map(|warning| warning.code.as_str()).collect();
+    warnings.sort_unstable();
+    warnings.dedup();
+    // A day without a time is no midnight.
+    let time = match event.time.precision {
+        Precision::Date => event.time.local().date().to_string(),
+        Precision::Minute | Precision::Instant => event.time.rfc3339(),
+    };
     [
         format!("{}{action}", event.event_type),
-        event.time.rfc3339(),
+        time,
         format!("{named}{}", event.correlation_id),
         goods.join(", "),
         warnings.join(" "),

@@ -64,6 +64,7 @@ fn pour(messages: &Messages<'_, '_>, document: &mut Document, message: &mut Mess
                 }
             }
         }
+        trade::settle_whole(&mut stocks);
         for stock in stocks {
             if snapshot.as_ref().is_some_and(|event| event.lines.len() >= REPORT_LINES_MAX) {
                 message.events.extend(snapshot.take());

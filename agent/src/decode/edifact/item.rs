@@ -178,7 +178,8 @@ impl Parser {
         true
     }
 
-    /// GIN: container numbers, batch and serial numbers, each alone or as a range.
+    /// GIN: container numbers, batch and serial numbers, each alone or as a range. By the code list of data element 7405, BN is
+    /// a serial number and BX a batch number in every directory.
     fn numbers(&mut self, line: &mut DocLine, segment: &Segment, message: &mut Message) -> bool {
         let qualifier = segment.at(1, 1);
         if matches!(qualifier, "BJ" | "AW") {

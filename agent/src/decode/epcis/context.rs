@@ -1,6 +1,6 @@
 //! Prefixes of JSON-LD keys, as far as events need them: a key of a partner becomes `<name space>#<field>`, the same as in XML.
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use serde_json::{Map, Value};
 
@@ -48,20 +48,38 @@ impl Context {
     }
 
     /// A value of the kind `prefix:word`, written out where the prefix is known.
-    pub(super) fn expanded(&self, text: &str) -> String {
+    pub(super) fn expanded<'t>(&self, text: &'t str) -> Cow<'t, str> {
         match text.split_once(':') {
             Some((prefix, word)) if !word.starts_with("//") => match self.names.get(prefix) {
-                Some(name) => format!("{name}{word}"),
-                None => text.to_owned(),
+                Some(name) => Cow::Owned(format!("{name}{word}")),
+                None => Cow::Borrowed(text),
             },
-            _ => text.to_owned(),
+            _ => Cow::Borrowed(text),
         }
     }
 
     /// The object with every partner's key in the form `<name space>#<field>`.
     pub(super) fn qualified(&self, object: Map<String, Value>) -> Map<String, Value> {
+        if self.is_plain(&object) {
+            return object;
+        }
         let pairs = object.into_iter().filter(|(key, _)| key != "@context");
         pairs.map(|(key, value)| (self.key(&key), self.value(value))).collect()
+    }
+
+    /// Whether it has no key that would become another one, at any depth.
+    fn is_plain(&self, object: &Map<String, Value>) -> bool {
+        object.iter().all(|(key, value)| {
+            key != "@context" && !key.contains(':') && !self.names.contains_key(key) && self.has_plain(value)
+        })
+    }
+
+    fn has_plain(&self, value: &Value) -> bool {
+        match value {
+            Value::Object(object) => self.is_plain(object),
+            Value::Array(parts) => parts.iter().all(|part| self.has_plain(part)),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => true,
+        }
     }
 
     fn value(&self, value: Value) -> Value {
@@ -76,7 +94,7 @@ impl Context {
         let whole = match self.names.get(key) {
             Some(term) if key != "type" && key != "id" => term.clone(),
             _ if !key.contains(':') => return key.to_owned(),
-            _ => self.expanded(key),
+            _ => self.expanded(key).into_owned(),
         };
         match whole.rfind(['#', '/', ':']) {
             Some(at) => name(whole.get(..at).unwrap_or_default(), whole.get(at + 1..).unwrap_or_default()),

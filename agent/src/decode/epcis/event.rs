@@ -83,7 +83,8 @@ impl Mapping<'_, '_, '_> {
         self.site(&raw);
         self.transactions(&raw);
         self.parties(&raw);
-        let print = fingerprint(&raw, &self.event);
+        // An event that its source named goes by that name, whatever else it says.
+        let print = raw.id.is_empty().then(|| fingerprint(&raw, &self.event));
         let labels: Vec<String> = raw.epcs.iter().map(|id| id.key.label()).collect();
         let has_shipped = memory.has_shipped(labels.iter().map(String::as_str));
         (self.event.event_type, self.event.action) = meaning(&raw, has_shipped);
@@ -93,7 +94,7 @@ impl Mapping<'_, '_, '_> {
         self.lines(&raw);
         self.correlate();
         self.event.split = raw.id.is_empty();
-        if !is_named(&self.event) {
+        if let Some(print) = print.filter(|_| !is_named(&self.event)) {
             trade::refer(&mut self.event.references, RefKind::SourceEvent, &print);
         }
         self.declared_error(&raw, memory);

@@ -111,8 +111,9 @@ fn numbered(kind: Kind, digits: &str, length: usize, lot: String, serial: String
     if digits.len() != length || !digits.bytes().all(|b| b.is_ascii_digit()) {
         return None;
     }
-    let id =
-        (b'0'..=b'9').map(|check| format!("{digits}{}", char::from(check))).find(|id| codes::has_check_digit(id))?;
+    let mut id = String::with_capacity(length + 1);
+    id.push_str(digits);
+    id.push(codes::check_digit(digits)?);
     Some(Key { kind, id, lot, serial })
 }
 

@@ -181,12 +181,14 @@ impl Taker<'_> {
         self.fault("SCHEMA_VIOLATION", path, &found, expected);
     }
 
-    fn plain(&mut self, path: &str, value: Option<Value>) -> String {
+    /// A text without blanks around it. The path is written only where it is told.
+    fn plain(&mut self, path: impl FnOnce() -> String, value: Option<Value>) -> String {
         match value {
             None | Some(Value::Null) => String::new(),
+            Some(Value::String(text)) if text.trim().len() == text.len() => text,
             Some(Value::String(text)) => text.trim().to_owned(),
             Some(other) => {
-                self.wrong(path, &other, "a text");
+                self.wrong(&path(), &other, "a text");
                 String::new()
             }
         }
@@ -194,7 +196,7 @@ impl Taker<'_> {
 
     fn text(&mut self, key: &str) -> String {
         let value = self.map.remove(key);
-        self.plain(&format!("/{key}"), value)
+        self.plain(|| format!("/{key}"), value)
     }
 
     fn object(&mut self, key: &str) -> Option<Map<String, Value>> {
@@ -223,7 +225,7 @@ impl Taker<'_> {
 
     fn texts(&mut self, key: &str) -> Vec<String> {
         let parts = self.array(key).into_iter().enumerate();
-        let texts = parts.map(|(at, part)| self.plain(&format!("/{key}/{at}"), Some(part))).collect::<Vec<_>>();
+        let texts = parts.map(|(at, part)| self.plain(|| format!("/{key}/{at}"), Some(part))).collect::<Vec<_>>();
         texts.into_iter().filter(|text| !text.is_empty()).collect()
     }
 
@@ -237,7 +239,7 @@ impl Taker<'_> {
             }
         };
         let id = object.remove("id");
-        let id = self.plain(&format!("/{key}/id"), id);
+        let id = self.plain(|| format!("/{key}/id"), id);
         if !object.is_empty() {
             self.map.insert(key.to_owned(), Value::Object(object));
         }
@@ -247,14 +249,13 @@ impl Taker<'_> {
     fn pairs(&mut self, key: &str, value_key: &str) -> Vec<(String, String)> {
         let mut pairs = Vec::new();
         for (at, part) in self.array(key).into_iter().enumerate() {
-            let path = format!("/{key}/{at}");
             let Value::Object(mut object) = part else {
-                self.wrong(&path, &part, "an object");
+                self.wrong(&format!("/{key}/{at}"), &part, "an object");
                 continue;
             };
             let (kind, value) = (object.remove("type"), object.remove(value_key));
-            let kind = self.plain(&format!("{path}/type"), kind);
-            let value = self.plain(&format!("{path}/{value_key}"), value);
+            let kind = self.plain(|| format!("/{key}/{at}/type"), kind);
+            let value = self.plain(|| format!("/{key}/{at}/{value_key}"), value);
             if value.is_empty() {
                 self.missing(&format!("{key}/{at}/{value_key}"), "a value");
             } else {
@@ -277,33 +278,38 @@ impl Taker<'_> {
                 continue;
             };
             let (class, uom) = (object.remove("epcClass"), object.remove("uom"));
-            let class = self.plain(&format!("{path}/epcClass"), class);
-            let uom = self.plain(&format!("{path}/uom"), uom);
+            let class = self.plain(|| format!("{path}/epcClass"), class);
+            let uom = self.plain(|| format!("{path}/uom"), uom);
             if class.is_empty() {
                 self.missing(&format!("{key}/{at}/epcClass"), "an item class");
             }
-            let amount = self.amount(messages, &format!("{path}/quantity"), object.remove("quantity"));
+            let amount = self.amount(messages, || format!("{path}/quantity"), object.remove("quantity"));
             quantities.push(Quantity { class: Id::new(&class), amount, uom, path });
         }
         quantities
     }
 
     /// JSON has numbers, and a text in their place is an error; XML has only text.
-    fn amount(&mut self, messages: &Messages<'_, '_>, path: &str, value: Option<Value>) -> Option<Decimal> {
+    fn amount(
+        &mut self,
+        messages: &Messages<'_, '_>,
+        path: impl FnOnce() -> String,
+        value: Option<Value>,
+    ) -> Option<Decimal> {
         let text = match value {
             None | Some(Value::Null) => return None,
             Some(Value::Number(number)) => number.to_string(),
             Some(Value::String(text)) if self.is_xml => text,
             Some(other) => {
                 let found = other.to_string();
-                self.fault("INVALID_QUANTITY", path, &found, "a number");
+                self.fault("INVALID_QUANTITY", &path(), &found, "a number");
                 return None;
             }
         };
         match messages.quantity("", 0, &text) {
             Ok(amount) => Some(amount.normalize()),
             Err(_) => {
-                self.fault("INVALID_QUANTITY", path, &text, "a number, as 12.5");
+                self.fault("INVALID_QUANTITY", &path(), &text, "a number, as 12.5");
                 None
             }
         }
@@ -312,7 +318,7 @@ impl Taker<'_> {
     fn error(&mut self) -> Option<ErrorDeclaration> {
         let mut object = self.object("errorDeclaration")?;
         let reason = object.remove("reason");
-        let reason = short(&self.plain("/errorDeclaration/reason", reason)).to_owned();
+        let reason = short(&self.plain(|| "/errorDeclaration/reason".to_owned(), reason)).to_owned();
         let ids = object.get("correctiveEventIDs").and_then(Value::as_array).cloned().unwrap_or_default();
         let correctives = ids.iter().filter_map(|id| Some(id.as_str()?.to_owned())).collect();
         if !reason.is_empty() {

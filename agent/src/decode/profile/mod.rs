@@ -223,7 +223,7 @@ pub struct RecordType {
     pub column: Column,
     /// Kind of header rows.
     pub header: Option<String>,
-    /// Kinds of detail rows.
+    /// Kinds of detail rows; none where every row that is neither header nor trailer is one.
     pub details: Vec<String>,
     /// Kind of the last row.
     pub trailer: Option<String>,

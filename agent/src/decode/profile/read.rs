@@ -412,16 +412,17 @@ fn record_type(section: Section<'_, '_>, is_fixed: bool) -> Option<RecordType> {
     if !is_fixed && section.node("column").is_none() {
         section.missing("column", "column = 0");
     }
+    let header = section.text("header").map(str::to_owned);
+    let trailer = section.text("trailer").map(str::to_owned);
     let details = match section.node("detail") {
-        Some(node) if node.get_ref().as_array().is_some() => section.texts("detail"),
-        _ => section.required_text("detail", "detail = \"DTL\"").map(str::to_owned).into_iter().collect(),
+        Some(node) if node.get_ref().as_array().is_some() => {
+            Some(section.texts("detail")).filter(|all| !all.is_empty())
+        }
+        // Where header or trailer rows are named, every other row is a detail.
+        None if header.is_some() || trailer.is_some() => Some(Vec::new()),
+        _ => section.required_text("detail", "detail = \"DTL\"").map(|word| vec![word.to_owned()]),
     };
-    let found = RecordType {
-        column: column?,
-        header: section.text("header").map(str::to_owned),
-        details: (!details.is_empty()).then_some(details)?,
-        trailer: section.text("trailer").map(str::to_owned),
-    };
+    let found = RecordType { column: column?, header, details: details?, trailer };
     section.close();
     Some(found)
 }

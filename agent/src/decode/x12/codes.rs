@@ -103,9 +103,11 @@ pub(super) const ITEM_QUALIFIERS: &[&str] = &[
     "UA", "UC", "UK", "UP", "VA", "VC", "VN", "VP", "ZZ",
 ];
 
-/// Stock status of a quantity in a stock report (element 673, EVENTS 3.6). `None` for one that is no status of the contract.
+/// Stock status of a quantity in a stock report (element 673, EVENTS 3.6). `None` for one that is no status of the contract; an
+/// empty one is the whole stock, whatever its status (17 on hand), as in EDIFACT.
 pub(super) fn stock_status(code: &str) -> Option<&'static str> {
     Some(match code {
+        "17" => "",
         "33" | "34" | "V2" | "RJ" => "available",
         "QH" => "hold",
         "74" => "damaged",

@@ -8,7 +8,7 @@ use super::{
         trade::{keep, party, refer},
     },
     codes,
-    segment::Segment,
+    segment::{Segment, upper},
     sheet::{Sheet, Site, keep_element, keep_others},
 };
 
@@ -61,7 +61,8 @@ impl Header {
     }
 
     fn party(&mut self, segment: &Segment) {
-        let qualifier = segment.get(1);
+        let qualifier = upper(segment.get(1));
+        let qualifier = &*qualifier;
         let code = segment.get(4);
         if !code.is_empty() && self.sites.len() < SITES_MAX {
             let (qualifier, code, text) = (qualifier.to_owned(), code.to_owned(), segment.text().to_owned());
@@ -108,7 +109,7 @@ impl Header {
     }
 
     fn reference(&mut self, sheet: &mut Sheet<'_, '_, '_, '_>, segment: &Segment) {
-        let Some(kind) = codes::reference(segment.get(1)).filter(|_| segment.has(2)) else {
+        let Some(kind) = codes::reference(&upper(segment.get(1))).filter(|_| segment.has(2)) else {
             return sheet.keep(&mut self.event, segment, 1);
         };
         refer(&mut self.event.references, kind, segment.get(2));

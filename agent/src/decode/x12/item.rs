@@ -9,7 +9,7 @@ use super::{
         trade::{gtin14, keep, refer, set_gtin},
     },
     codes::{self, SKU_LAST, SKU_ORDER},
-    segment::Segment,
+    segment::{Segment, upper},
     sheet::{Sheet, doubts, keep_element, name, nth_key},
 };
 
@@ -21,6 +21,11 @@ pub(super) struct Places<'p> {
 }
 
 impl Places<'_> {
+    /// Whether the element is taken.
+    pub(super) fn takes(&self, n: usize) -> bool {
+        n == self.upc || self.pairs.iter().any(|at| n == *at || n == at + 1)
+    }
+
     /// Every element that is taken.
     pub(super) fn used(&self) -> Vec<usize> {
         let pairs = self.pairs.iter().flat_map(|n| [*n, *n + 1]);
@@ -55,7 +60,7 @@ impl Sheet<'_, '_, '_, '_> {
             }
         }
         for (qualifier, value) in &known {
-            self.number(event, line, segment, qualifier, value, nth);
+            self.number(event, line, segment, &upper(qualifier), value, nth);
         }
         let upc = if places.upc > 0 { segment.get(places.upc) } else { "" };
         if !upc.is_empty() && line.item.upc_case.is_empty() {
@@ -154,9 +159,9 @@ impl Sheet<'_, '_, '_, '_> {
     }
 
     fn line_reference(&mut self, event: &mut Event, line: &mut Line, segment: &Segment, nth: usize) -> Option<Plate> {
-        let (qualifier, value) = (segment.get(1), segment.get(2));
+        let (qualifier, value) = (upper(segment.get(1)), segment.get(2));
         let mut others: Vec<usize> = (3..=segment.last()).collect();
-        match qualifier {
+        match &*qualifier {
             _ if value.is_empty() => {
                 self.keep(event, segment, nth);
                 return None;
@@ -169,7 +174,7 @@ impl Sheet<'_, '_, '_, '_> {
                 let qty = self.quantity(segment, 3);
                 return Some(Plate { id: value.to_owned(), qty });
             }
-            _ => match codes::reference(qualifier) {
+            _ => match codes::reference(&qualifier) {
                 Some(kind) => refer(&mut line.references, kind, value),
                 None => {
                     self.keep(event, segment, nth);

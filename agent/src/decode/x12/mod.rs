@@ -79,7 +79,7 @@ const VERDICTS_MAX: usize = 10_000;
 /// # Errors
 /// [`DecodeError::Read`] where the bytes cannot be read.
 pub(super) fn outline<R: Read>(text: Utf8Reader<R>, parse: &DialectParse) -> Result<Outline, DecodeError> {
-    let segments = Segments::new(text, 0);
+    let segments = Segments::outlined(text);
     let (allows_bare, is_lenient) = (parse.is_set("allow_bare_st"), parse.is_set("lenient_counts"));
     outline::outline(segments, allows_bare, is_lenient).map_err(DecodeError::Read)
 }
@@ -101,7 +101,8 @@ pub(super) fn pass<R: Read>(
     }
     let book = Book::new(messages.parse.is_set("answer"), messages.record_time());
     let segments = Segments::new(text, offset);
-    let mut file = File { segments, messages, outline, envelope: None, interchange: None, group: None, book };
+    let mut file =
+        File { segments, messages, outline, envelope: None, interchange: None, group: None, book, spare: Vec::new() };
     // A visitor that has seen enough ends the pass.
     let _ended: ControlFlow<()> = file.read().map_err(DecodeError::Read)?;
     file.messages.end.answers = file.book.answers;
@@ -118,6 +119,8 @@ struct File<'v, 'p, R> {
     interchange: Option<Verdict>,
     group: Option<Verdict>,
     book: Book,
+    /// Segments whose memory serves again.
+    spare: Vec<Segment>,
 }
 
 impl<R: Read> File<'_, '_, R> {
@@ -259,7 +262,7 @@ impl<R: Read> File<'_, '_, R> {
         let (message, notes) = (Message::default(), Vec::new());
         let mut sheet =
             Sheet { messages: &mut self.messages, envelope: &envelope, kind, control, place, message, notes };
-        let mut body = Body::new(st);
+        let mut body = Body::new(st, std::mem::take(&mut self.spare));
         let mut note = SetNote::new(st);
         if let Some(warning) = misfit(st, &envelope) {
             body.doubts.push(warning);
@@ -287,6 +290,7 @@ impl<R: Read> File<'_, '_, R> {
         message.line_no = st.line_no;
         st.text().clone_into(&mut message.text);
         self.book.set(note);
+        self.spare = body.into_spare();
         if message.lines == 0 {
             return Ok(ControlFlow::Continue(()));
         }

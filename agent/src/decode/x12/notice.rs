@@ -73,8 +73,7 @@ pub(super) fn read(sheet: &mut Sheet<'_, '_, '_, '_>, segments: &[Segment]) {
 
 fn start(sheet: &mut Sheet<'_, '_, '_, '_>, event: &mut Event, bsn: &Segment) {
     sheet.purpose(event, bsn, 1, true);
-    let shipment = sheet.must(bsn, 2, "the number of the shipment");
-    refer(&mut event.references, RefKind::Shipment, shipment);
+    refer(&mut event.references, RefKind::Shipment, bsn.get(2));
     sheet.must(bsn, 3, "the day of the notice");
     keep_others(event, bsn, &[1, 2, 3, 4], 1);
 }
@@ -331,12 +330,25 @@ fn finish(sheet: &mut Sheet<'_, '_, '_, '_>, header: Header, plates: Plates, bsn
             sheet.time(&mut event, bsn, [3, 4, 0]);
         }
     }
+    let bill = event.reference(RefKind::Bol).to_owned();
+    match (bsn.has(2), bill.is_empty()) {
+        (true, _) => {}
+        // A bill of lading names a shipment as well (EVENTS 1.2).
+        (false, false) => {
+            let words = format!("the notice has no number of its own; it goes by its bill of lading {bill}");
+            doubt(&mut event, "MISSING_SHIPMENT", "BSN02", words);
+        }
+        (false, true) => {
+            sheet.fault(bsn, 2, "MISSING_MANDATORY", "the number of the shipment, or a bill of lading (REF with BM)");
+        }
+    }
     // One order is what the shipment is known by; several are not one act, so the shipment's own number is.
     let orders: Vec<&str> =
         event.references.iter().filter(|known| known.kind == RefKind::Po).map(|known| known.value.as_str()).collect();
     event.correlation_id = match orders.as_slice() {
         [order] => (*order).to_owned(),
-        _ => event.reference(RefKind::Shipment).to_owned(),
+        _ if bsn.has(2) => bsn.get(2).to_owned(),
+        _ => bill,
     };
     event.containers.clone_from(&plates.all);
     if event.lines.is_empty() && event.action != Action::Void {

@@ -3,10 +3,10 @@
 use std::io::{self, Read};
 
 use super::{
-    super::{assign::Fault, charset::Utf8Reader, hold::TEXT_CHARS_MAX, trade::fault},
+    super::{assign::Fault, charset::Utf8Reader, hold::TEXT_CHARS_MAX, slide::slide, trade::fault},
     SEGMENT_BYTES_MAX,
     codes::SEGMENTS,
-    segment::{Delimiters, Segment},
+    segment::{Delimiters, Segment, find},
 };
 
 const CHUNK: usize = 64 * 1024;
@@ -59,13 +59,20 @@ pub(super) struct Segments<R> {
     offset: u64,
     line_no: u64,
     delimiters: Delimiters,
+    /// Only envelope segments are split; of the others the identifier is given.
+    is_outline: bool,
 }
 
 impl<R: Read> Segments<R> {
     pub(super) fn new(input: Utf8Reader<R>, offset: u64) -> Self {
         let delimiters = Delimiters { element: '*', component: None, repetition: None, terminator: '~' };
         let (buffer, start, filled, is_ended, line_no) = (Vec::new(), 0, 0, false, 0);
-        Self { input, buffer, start, filled, is_ended, offset, line_no, delimiters }
+        Self { input, buffer, start, filled, is_ended, offset, line_no, delimiters, is_outline: false }
+    }
+
+    /// For those who follow the envelope and count what stands within.
+    pub(super) fn outlined(input: Utf8Reader<R>) -> Self {
+        Self { is_outline: true, ..Self::new(input, 0) }
     }
 
     pub(super) const fn delimiters(&self) -> Delimiters {
@@ -210,7 +217,7 @@ impl<R: Read> Segments<R> {
             return None;
         }
         let mut from = 0;
-        while let Some(at) = body[from..].iter().position(|b| *b == b'\n' || *b == b'\r').map(|at| from + at) {
+        while let Some(at) = memchr::memchr2(b'\n', b'\r', &body[from..]).map(|at| from + at) {
             let before = String::from_utf8_lossy(&body[at.saturating_sub(4)..at]);
             let after = body[at..].trim_ascii_start();
             let id_len = after.iter().take_while(|b| b.is_ascii_alphanumeric()).count();
@@ -230,16 +237,27 @@ impl<R: Read> Segments<R> {
     fn put(&mut self, segment: &mut Segment, end: usize) {
         let is_too_long = end > SEGMENT_BYTES_MAX;
         let end = if is_too_long { TEXT_CHARS_MAX } else { end };
-        let text = String::from_utf8_lossy(&self.buffer[self.start..self.start + end]).into_owned();
-        self.set(segment, &text, self.delimiters.element);
+        self.number(segment);
+        let bytes = &self.buffer[self.start..self.start + end];
+        match self.is_outline.then(|| inner_id(bytes, self.delimiters.element)).flatten() {
+            Some(id) => segment.name(id),
+            None => match std::str::from_utf8(bytes) {
+                Ok(text) => segment.split(text, self.delimiters.element),
+                Err(_) => segment.split(&String::from_utf8_lossy(bytes), self.delimiters.element),
+            },
+        }
         segment.is_too_long |= is_too_long;
     }
 
     fn set(&mut self, segment: &mut Segment, text: &str, element: char) {
+        self.number(segment);
+        segment.split(text, element);
+    }
+
+    fn number(&mut self, segment: &mut Segment) {
         self.line_no += 1;
         (segment.line_no, segment.offset) = (self.line_no, self.offset);
         (segment.is_too_long, segment.lacks_terminator) = (false, false);
-        segment.split(text, element);
     }
 
     /// Passes over the rest of a segment that is too long.
@@ -295,19 +313,7 @@ impl<R: Read> Segments<R> {
 
     /// False at the end of the file.
     fn refill(&mut self) -> io::Result<bool> {
-        self.buffer.copy_within(self.start..self.filled, 0);
-        self.filled -= self.start;
-        self.start = 0;
-        if self.buffer.len() < self.filled + CHUNK {
-            self.buffer.resize(self.filled + CHUNK, 0);
-        }
-        let read = loop {
-            match self.input.read(&mut self.buffer[self.filled..]) {
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                other => break other?,
-            }
-        };
-        self.filled += read;
+        let read = slide(&mut self.input, &mut self.buffer, &mut self.start, &mut self.filled, CHUNK)?;
         self.is_ended = read == 0;
         Ok(read > 0)
     }
@@ -340,15 +346,12 @@ fn valid(bytes: &[u8]) -> &str {
     }
 }
 
-fn find(bytes: &[u8], mark: &[u8], from: usize) -> Option<usize> {
-    let (first, others) = mark.split_first()?;
-    let mut at = from;
-    while let Some(next) = bytes.get(at..)?.iter().position(|b| b == first) {
-        at += next;
-        if bytes[at + 1..].starts_with(others) {
-            return Some(at);
-        }
-        at += 1;
-    }
-    None
+/// The identifier of a segment that is none of the envelope; `None` where all of the segment is to be looked at.
+fn inner_id(bytes: &[u8], element: char) -> Option<&str> {
+    let length = bytes.iter().take_while(|b| b.is_ascii_alphanumeric()).count();
+    let id = std::str::from_utf8(&bytes[..length]).ok()?;
+    let mut mark = [0; 4];
+    let is_whole = bytes[length..].starts_with(element.encode_utf8(&mut mark).as_bytes());
+    let is_envelope = matches!(id, "ISA" | "GS" | "ST" | "SE" | "GE" | "IEA" | "TA1");
+    (is_whole && !is_envelope && !id.is_empty()).then_some(id)
 }

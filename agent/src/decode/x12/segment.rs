@@ -1,5 +1,7 @@
 //! One segment: its identifier and its elements.
 
+use std::borrow::Cow;
+
 /// Characters between the parts of an interchange; they come from its own header, never from habit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Delimiters {
@@ -30,19 +32,60 @@ impl Segment {
     pub(super) fn split(&mut self, text: &str, element: char) {
         self.text.clear();
         // Line breaks within a segment come from tools that wrap lines at a fixed width.
-        self.text.extend(text.chars().filter(|c| *c != '\r' && *c != '\n'));
-        self.bounds.clear();
         let mut from = 0;
-        for part in self.text.split(element) {
-            if self.bounds.len() > super::ELEMENTS_MAX {
-                self.is_too_long = true;
+        for at in memchr::memchr2_iter(b'\r', b'\n', text.as_bytes()) {
+            self.text.push_str(&text[from..at]);
+            from = at + 1;
+        }
+        self.text.push_str(&text[from..]);
+        self.bounds.clear();
+        let mut mark = [0; 4];
+        let mark = element.encode_utf8(&mut mark).as_bytes();
+        let (mut from, mut at) = (0, 0);
+        // Elements are short: looking at each byte costs less than a search for each of them.
+        while let Some(byte) = self.text.as_bytes().get(at) {
+            if *byte != mark[0] || mark.len() > 1 && !self.text.as_bytes()[at..].starts_with(mark) {
+                at += 1;
+                continue;
+            }
+            if !self.bound(from, at) {
                 return;
             }
-            let lead = part.len() - part.trim_start().len();
-            let trimmed = part.trim();
-            self.bounds.push((from + lead, from + lead + trimmed.len()));
-            from += part.len() + element.len_utf8();
+            at += mark.len();
+            from = at;
         }
+        self.bound(from, self.text.len());
+        if let Some((from, to)) = self.bounds.first().copied()
+            && let Some(id) = self.text.get_mut(from..to)
+        {
+            id.make_ascii_uppercase();
+        }
+    }
+
+    /// Notes an element without the blanks around it; false where there are too many.
+    fn bound(&mut self, from: usize, end: usize) -> bool {
+        if self.bounds.len() > super::ELEMENTS_MAX {
+            self.is_too_long = true;
+            return false;
+        }
+        let bytes = &self.text.as_bytes()[from..end];
+        let is_plain = |b: Option<&u8>| b.is_none_or(u8::is_ascii_graphic);
+        if is_plain(bytes.first()) && is_plain(bytes.last()) {
+            self.bounds.push((from, end));
+            return true;
+        }
+        let part = &self.text[from..end];
+        let lead = part.len() - part.trim_start().len();
+        self.bounds.push((from + lead, from + lead + part.trim().len()));
+        true
+    }
+
+    /// Keeps the identifier alone, for those who only count.
+    pub(super) fn name(&mut self, id: &str) {
+        self.text.clear();
+        self.text.push_str(id);
+        self.bounds.clear();
+        self.bounds.push((0, id.len()));
     }
 
     /// The identifier, as `W12`.
@@ -85,6 +128,11 @@ impl Segment {
     }
 }
 
+/// A code as the tables have it: some senders write their codes in small letters.
+pub(super) fn upper(code: &str) -> Cow<'_, str> {
+    if code.bytes().any(|b| b.is_ascii_lowercase()) { code.to_ascii_uppercase().into() } else { code.into() }
+}
+
 /// The first component of an element.
 pub(super) fn component(text: &str, delimiters: Delimiters, n: usize) -> &str {
     match delimiters.component {
@@ -92,4 +140,14 @@ pub(super) fn component(text: &str, delimiters: Delimiters, n: usize) -> &str {
         None if n == 0 => text,
         None => "",
     }
+}
+
+/// Where the mark stands from a place on.
+pub(super) fn find(bytes: &[u8], mark: &[u8], from: usize) -> Option<usize> {
+    let rest = bytes.get(from..)?;
+    let at = match mark {
+        [only] => memchr::memchr(*only, rest),
+        _ => memchr::memmem::find(rest, mark),
+    };
+    at.map(|at| from + at)
 }

@@ -31,12 +31,24 @@ pub(super) struct Body {
     has_held: bool,
     bytes: usize,
     pub(super) doubts: Vec<Warning>,
+    /// Segments of sets before, whose memory serves again.
+    spare: Vec<Segment>,
 }
 
+/// Most segments that are kept for the next set.
+const SPARE_MAX: usize = 1_000;
+
 impl Body {
-    pub(super) fn new(st: &Segment) -> Self {
+    pub(super) fn new(st: &Segment, spare: Vec<Segment>) -> Self {
         let (segments, doubts) = (vec![st.clone()], Vec::new());
-        Self { segments, lines: 1, handed: 0, has_held: false, bytes: 0, doubts }
+        Self { segments, lines: 1, handed: 0, has_held: false, bytes: 0, doubts, spare }
+    }
+
+    /// The segments, for the next set.
+    pub(super) fn into_spare(mut self) -> Vec<Segment> {
+        self.spare.append(&mut self.segments);
+        self.spare.truncate(SPARE_MAX);
+        self.spare
     }
 
     /// Passes over the set.
@@ -76,7 +88,8 @@ impl Body {
                 break;
             }
             if has_room && is_known {
-                self.segments.push(segment.clone());
+                let next = self.spare.pop().unwrap_or_default();
+                self.segments.push(std::mem::replace(&mut segment, next));
             }
         }
         Ok(())
@@ -125,7 +138,9 @@ impl Body {
             let expected = format!("at most {SEGMENT_BYTES_MAX} bytes and {ELEMENTS_MAX} elements of a segment");
             sheet.fault(segment, 0, "RECORD_TOO_LONG", expected);
         }
-        if let Some(n) = (0..=segment.last()).find(|n| segment.get(*n).contains('\u{fffd}')) {
+        // The first byte of the character in UTF-8 is rare enough to look for it alone.
+        let may_be_wrong = memchr::memchr(0xef, segment.text().as_bytes()).is_some();
+        if may_be_wrong && let Some(n) = (0..=segment.last()).find(|n| segment.get(*n).contains('\u{fffd}')) {
             sheet.fault(segment, n, "ENCODING_ERROR", "characters of the declared character set");
         }
         if self.doubts.len() >= MESSAGE_FAULTS_MAX {

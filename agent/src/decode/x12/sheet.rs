@@ -95,15 +95,16 @@ impl Sheet<'_, '_, '_, '_> {
         if !segment.has(n) {
             return None;
         }
-        let read = self.messages.quantity(&name(segment, n), column(n), segment.get(n)).and_then(|number| {
+        // Names of elements are made where something is wrong: most numbers are right.
+        let read = self.messages.quantity("", column(n), segment.get(n)).and_then(|number| {
             let most = "at most 13 digits before and 6 behind the point";
-            let wrong = |_| fault("INVALID_QUANTITY", &name(segment, n), column(n), segment.get(n), most);
+            let wrong = |_| fault("INVALID_QUANTITY", "", column(n), segment.get(n), most);
             canonical::check_decimal(number).map(|_| number).map_err(wrong)
         });
         match read {
             Ok(number) => Some(number),
             Err(fault) => {
-                self.hold(segment, fault);
+                self.hold(segment, Fault { field: name(segment, n), ..fault });
                 None
             }
         }
@@ -128,10 +129,10 @@ impl Sheet<'_, '_, '_, '_> {
 
     /// The canonical unit that a text of this element means.
     pub(super) fn unit_of(&mut self, segment: &Segment, n: usize, text: &str) -> String {
-        match self.messages.unit(&name(segment, n), column(n), text) {
+        match self.messages.unit("", column(n), text) {
             Ok(unit) => unit,
             Err(fault) => {
-                self.hold(segment, fault);
+                self.hold(segment, Fault { field: name(segment, n), ..fault });
                 String::new()
             }
         }
@@ -143,9 +144,10 @@ impl Sheet<'_, '_, '_, '_> {
             return None;
         }
         let text = segment.get(n);
-        let text = if self.envelope.has_short_days { long_day(text) } else { text.to_owned() };
+        let long = self.envelope.has_short_days.then(|| long_day(text));
+        let text = long.as_deref().unwrap_or(text);
         let is_plain = text.len() == 8 && text.bytes().all(|b| b.is_ascii_digit());
-        match day(&name(segment, n), column(n), if is_plain { &text } else { "" }) {
+        match day("", column(n), if is_plain { text } else { "" }) {
             Ok(day) => Some(day),
             Err(_) => {
                 self.fault(segment, n, "INVALID_DATE", "a day of the calendar, as 20261123");
@@ -172,9 +174,8 @@ impl Sheet<'_, '_, '_, '_> {
                 self.zone(event, segment, at_zone, &mut text);
             }
         }
-        let (path, n) = (name(segment, at_day), column(at_day));
-        if let Err(fault) = self.messages.time(event, &path, n, &text, &[]) {
-            self.hold(segment, fault);
+        if let Err(fault) = self.messages.time(event, "", column(at_day), &text, &[]) {
+            self.hold(segment, Fault { field: name(segment, at_day), ..fault });
         }
         true
     }
@@ -322,18 +323,49 @@ fn column(n: usize) -> u32 {
 }
 
 /// The key of what belongs to a line; the first line has none, as in feeds of other formats.
-pub(super) fn nth_key(key: String, nth: usize) -> String {
-    if nth > 1 { format!("{key}[{nth}]") } else { key }
+pub(super) fn nth_key(mut key: String, nth: usize) -> String {
+    if nth > 1 {
+        key.push('[');
+        push_number(&mut key, nth);
+        key.push(']');
+    }
+    key
 }
 
 /// Keeps an element that no field takes.
 pub(super) fn keep_element(event: &mut Event, segment: &Segment, n: usize, nth: usize) {
-    keep(event, &nth_key(format!("x12:{}", name(segment, n)), nth), segment.get(n));
+    if !segment.has(n) {
+        return;
+    }
+    let mut key = String::with_capacity(16);
+    key.push_str("x12:");
+    key.push_str(segment.id());
+    if n < 10 {
+        key.push('0');
+    }
+    push_number(&mut key, n);
+    keep(event, &nth_key(key, nth), segment.get(n));
+}
+
+fn push_number(text: &mut String, n: usize) {
+    use std::fmt::Write as _;
+    match u8::try_from(n) {
+        Ok(digit @ 0..=9) => text.push(char::from(b'0' + digit)),
+        _ => {
+            let written = write!(text, "{n}");
+            debug_assert!(written.is_ok(), "writing to a String does not fail");
+        }
+    }
 }
 
 /// Keeps every element from 1 on that is not among the used ones.
 pub(super) fn keep_others(event: &mut Event, segment: &Segment, used: &[usize], nth: usize) {
-    (1..=segment.last()).filter(|n| !used.contains(n)).for_each(|n| keep_element(event, segment, n, nth));
+    keep_unless(event, segment, nth, |n| used.contains(&n));
+}
+
+/// Keeps every element from 1 on that is not used.
+pub(super) fn keep_unless(event: &mut Event, segment: &Segment, nth: usize, is_used: impl Fn(usize) -> bool) {
+    (1..=segment.last()).filter(|n| !is_used(*n)).for_each(|n| keep_element(event, segment, n, nth));
 }
 
 /// A doubt about an item, beside those of the event.

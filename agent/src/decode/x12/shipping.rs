@@ -1,5 +1,7 @@
 //! 945 warehouse shipping advice: what left the warehouse, in which cartons, and what is short.
 
+use std::borrow::Cow;
+
 use docksync_proto::event::{Action, ContainerKind, Event, EventType, Line, LineStatus, Measure, PartyRole, RefKind};
 use rust_decimal::Decimal;
 
@@ -11,7 +13,7 @@ use super::{
     order::group_of,
     plates::{Plates, derived, exception, open_mark, plate_quantity, shared},
     segment::Segment,
-    sheet::{Sheet, keep_others},
+    sheet::{Sheet, keep_others, keep_unless},
 };
 
 /// W12: 06 case code; 07/08, 17/18 and 21/22 item numbers (ASC X12 004010, segment W12).
@@ -139,22 +141,21 @@ impl<'t> Shipping<'t> {
 
     fn line(&mut self, sheet: &mut Sheet<'_, '_, '_, '_>, raw: &Segment) {
         let Some(w12) = aligned(sheet, raw) else { return };
+        let w12 = w12.as_ref();
         let event = &mut self.header.event;
         let nth = event.lines.len() + 1;
         let mut line = Line { line_no: nth.to_string(), ..Line::default() };
-        line.qty_ordered = sheet.quantity(&w12, 2);
-        line.qty_shipped = sheet.must_quantity(&w12, 3);
-        line.qty_difference = sheet.quantity(&w12, 4);
-        line.uom = sheet.unit(event, &w12, 5);
+        line.qty_ordered = sheet.quantity(w12, 2);
+        line.qty_shipped = sheet.must_quantity(w12, 3);
+        line.qty_difference = sheet.quantity(w12, 4);
+        line.uom = sheet.unit(event, w12, 5);
         w12.get(9).clone_into(&mut line.lot);
         let places = if w12.get(1) == "IS" { SUBSTITUTE } else { ITEM };
-        sheet.item(event, &mut line, &w12, &places, nth);
-        sheet.weight(event, &mut line, &w12, 10, nth);
-        difference(event, &mut line, &w12);
-        status(sheet, event, &mut line, &w12);
-        let mut used = places.used();
-        used.extend([1, 2, 3, 4, 5, 9, 10, 11, 12]);
-        keep_others(event, &w12, &used, nth);
+        sheet.item(event, &mut line, w12, &places, nth);
+        sheet.weight(event, &mut line, w12, 10, nth);
+        difference(event, &mut line, w12);
+        status(sheet, event, &mut line, w12);
+        keep_unless(event, w12, nth, |n| matches!(n, 1..=5 | 9..=12) || places.takes(n));
         group_of(event, &mut self.group_no, &line.line_no, nth);
         for segment in &self.before {
             self.below.extend(sheet.below(event, &mut line, segment, nth));
@@ -165,11 +166,14 @@ impl<'t> Shipping<'t> {
     }
 
     fn under_line(&mut self, sheet: &mut Sheet<'_, '_, '_, '_>, segment: &Segment) {
-        let nth = self.header.event.lines.len();
-        if let Some(mut line) = self.header.event.lines.pop() {
-            self.below.extend(sheet.below(&mut self.header.event, &mut line, segment, nth));
-            self.header.event.lines.push(line);
+        let event = &mut self.header.event;
+        // The lines are set aside, so that one of them can be changed beside the event.
+        let mut lines = std::mem::take(&mut event.lines);
+        let nth = lines.len();
+        if let Some(line) = lines.last_mut() {
+            self.below.extend(sheet.below(event, line, segment, nth));
         }
+        event.lines = lines;
     }
 
     /// `MAN` holds up to two marks: 01/02 (to 03) and 04/05 (to 06).
@@ -218,15 +222,16 @@ impl<'t> Shipping<'t> {
         }
         let below = std::mem::take(&mut self.below);
         let event = &mut self.header.event;
-        let Some(mut line) = event.lines.pop() else { return };
+        let mut lines = std::mem::take(&mut event.lines);
+        let Some(line) = lines.last_mut() else { return };
         let is_only = below.len() == 1;
         let mut sum = Some(Decimal::ZERO);
         let mut own = Vec::new();
         for plate in &below {
             let index = self.plates.open_plate(event, &plate.id);
-            let qty = plate_quantity(&line, plate.qty, is_only, line.qty_shipped);
+            let qty = plate_quantity(line, plate.qty, is_only, line.qty_shipped);
             sum = sum.zip(qty).map(|(sum, qty)| sum + qty);
-            self.plates.put(index, &line, qty);
+            self.plates.put(index, line, qty);
             own.push(index);
         }
         if !below.is_empty()
@@ -240,7 +245,7 @@ impl<'t> Shipping<'t> {
             own = if behind.is_empty() { self.group.clone() } else { behind };
             let is_alone = own.len() == 1;
             for index in &own {
-                self.plates.put(*index, &line, if is_alone { line.qty_shipped } else { None });
+                self.plates.put(*index, line, if is_alone { line.qty_shipped } else { None });
             }
         }
         if let [index] = own.as_slice()
@@ -248,7 +253,7 @@ impl<'t> Shipping<'t> {
         {
             line.container_ref.clone_from(&container.container_id);
         }
-        event.lines.push(line);
+        event.lines = lines;
     }
 
     fn close_group(&mut self) {
@@ -289,18 +294,18 @@ impl<'t> Shipping<'t> {
 
 /// The line as the standard lays it out. Some senders leave an element out, so that all behind it stand one place too far to
 /// the left: a unit as difference, or a qualifier as case code.
-fn aligned(sheet: &mut Sheet<'_, '_, '_, '_>, w12: &Segment) -> Option<Segment> {
+fn aligned<'t>(sheet: &mut Sheet<'_, '_, '_, '_>, w12: &'t Segment) -> Option<Cow<'t, Segment>> {
     let is_unit = w12.has(4)
         && sheet.messages.quantity("", 0, w12.get(4)).is_err()
         && sheet.messages.unit("", 0, w12.get(4)).is_ok();
     let is_qualifier = ITEM_QUALIFIERS.contains(&w12.get(6));
     let at = match (is_unit, is_qualifier) {
-        (false, false) => return Some(w12.clone()),
+        (false, false) => return Some(Cow::Borrowed(w12)),
         (true, _) => 4,
         (false, true) => 6,
     };
     if sheet.messages.parse.is_set("w12_shift") {
-        return Some(w12.shifted(at));
+        return Some(Cow::Owned(w12.shifted(at)));
     }
     let expected = match at {
         4 => "a difference of quantities; a unit belongs into W1205 (the feed's option `w12_shift` reads it there)",
@@ -362,11 +367,14 @@ fn name_carrier(plates: &mut Plates, event: &Event) {
 pub(super) fn manifest(sheet: &Sheet<'_, '_, '_, '_>, shipment: &Event) -> Option<Event> {
     let has_bill = [RefKind::Bol, RefKind::MasterBol].iter().any(|kind| !shipment.reference(*kind).is_empty());
     let carrier = shipment.party(PartyRole::Carrier).filter(|known| !known.id.is_empty() || !known.name.is_empty())?;
+    if !has_bill {
+        return None;
+    }
     let mut event = derived(sheet, shipment, EventType::ShipmentManifested);
     event.parties.push(carrier.clone());
     let others = [RefKind::Pro, RefKind::Load, RefKind::Seal, RefKind::Trailer];
     event.references.extend(shipment.references.iter().filter(|known| others.contains(&known.kind)).cloned());
-    has_bill.then_some(event)
+    Some(event)
 }
 
 /// A 945 without lines speaks of the freight alone: never a shipment of nothing.

@@ -6,7 +6,10 @@
 use docksync_proto::event::{Event, EventType, Line, RefKind};
 
 use super::{
-    super::{message::doubt, trade::refer},
+    super::{
+        message::doubt,
+        trade::{refer, settle_whole},
+    },
     codes,
     header::Header,
     item::Places,
@@ -236,7 +239,8 @@ impl Item {
         }
     }
 
-    fn finish(self, sheet: &mut Sheet<'_, '_, '_, '_>, event: &mut Event, lin: &Segment) {
+    fn finish(mut self, sheet: &mut Sheet<'_, '_, '_, '_>, event: &mut Event, lin: &Segment) {
+        settle_whole(&mut self.lines);
         if self.lines.is_empty() {
             sheet.fault(lin, 0, "MISSING_MANDATORY", "at least one quantity (QTY) of the item");
         }

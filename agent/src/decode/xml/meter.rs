@@ -64,11 +64,9 @@ impl<R: Read> BufRead for Meter<R> {
 
     fn consume(&mut self, count: usize) {
         let used = self.input.buffer().get(..count).unwrap_or_default();
-        for (at, byte) in used.iter().enumerate() {
-            if *byte == b'\n' {
-                self.line_no += 1;
-                self.line_from = self.offset + at as u64 + 1;
-            }
+        for at in memchr::memchr_iter(b'\n', used) {
+            self.line_no += 1;
+            self.line_from = self.offset + at as u64 + 1;
         }
         self.offset += used.len() as u64;
         self.piece += used.len();

@@ -106,7 +106,7 @@ impl<R: Read> Tokens<R> {
                 Piece::Token(Token::End) => return self.end(line_no),
                 Piece::Token(token) => return self.structure(token, place, column),
                 Piece::Text(_) if self.depth > 0 => {
-                    if self.text.chars().any(is_forbidden) {
+                    if has_forbidden(&self.text) {
                         let found = "a control character";
                         return Err(broken(line_no, "ENCODING_ERROR", found, "text as XML 1.0 section 2.2 allows it"));
                     }
@@ -266,7 +266,8 @@ fn interned(resolved: &ResolveResult<'_>, last: &mut Rc<str>) -> Rc<str> {
     Rc::clone(last)
 }
 
-/// Control characters other than tab and line ends (XML 1.0 section 2.2).
-fn is_forbidden(character: char) -> bool {
-    matches!(character, '\0'..='\u{8}' | '\u{b}' | '\u{c}' | '\u{e}'..='\u{1f}' | '\u{fffe}' | '\u{ffff}')
+/// Whether there are control characters other than tab and line ends (XML 1.0 section 2.2).
+fn has_forbidden(text: &str) -> bool {
+    let is_control = |byte: u8| byte < b' ' && !matches!(byte, b'\t' | b'\n' | b'\r');
+    text.bytes().any(is_control) || !text.is_ascii() && text.contains(['\u{fffe}', '\u{ffff}'])
 }

@@ -1,4 +1,7 @@
 //! What becomes of the public samples.
+//!
+//! `eancom_desadv_sscc` says in UNZ that it holds two messages where there is one: held, as a wrong IEA is in X12, and read by a
+//! feed with `lenient_counts`.
 
 use crate::decode::{
     profile::DialectKind,

@@ -37,8 +37,23 @@ fn a_statement_of_stock_is_a_snapshot() {
             )
         })
         .collect();
-    assert_eq!(told, ["SKU-1 850 EA \"\" 145 A-01 L77", "SKU-1 4 EA \"damaged\" 124  ", "SKU-2 30 KG \"\" 17  "]);
+    assert_eq!(
+        told,
+        ["SKU-1 850 EA \"other:145\" 145 A-01 L77", "SKU-1 4 EA \"damaged\" 124  ", "SKU-2 30 KG \"\" 17  "]
+    );
     assert_eq!(snapshot.extensions["edifact:QTY+52[1]"], "12 EA");
+}
+
+#[test]
+fn the_whole_stock_of_an_item_is_no_status_beside_its_parts() {
+    let told = |lines: &str| -> Vec<String> {
+        let events = events(KIND, &format!("{HEAD}{lines}"));
+        events[0].lines.iter().map(|line| format!("{}={}", line.status_source, line.stock_status_to)).collect()
+    };
+
+    assert_eq!(told("LIN+1++SKU-1:SA'\nQTY+145:9:PCE'"), ["145="]);
+    assert_eq!(told("LIN+1++SKU-1:SA'\nQTY+145:9:PCE'\nQTY+124:2:PCE'"), ["145=other:145", "124=damaged"]);
+    assert_eq!(told("LIN+1++SKU-1:SA'\nQTY+17:9:PCE'\nLIN+2++SKU-2:SA'\nQTY+124:2:PCE'"), ["17=", "124=damaged"]);
 }
 
 #[test]

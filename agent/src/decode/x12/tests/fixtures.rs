@@ -69,6 +69,12 @@ pub(super) fn codes(event: &Event) -> Vec<&str> {
     event.warnings.iter().map(|warning| warning.code.as_str()).collect()
 }
 
+/// The segments with another in the place of this one.
+pub(super) fn changed<'s>(segments: &[&'s str], from: &str, to: &'s str) -> Vec<&'s str> {
+    assert!(segments.contains(&from), "{from}");
+    segments.iter().map(|segment| if *segment == from { to } else { segment }).collect()
+}
+
 /// Code and field of what is held.
 pub(super) fn held(outcome: &Outcome) -> Vec<(&str, &str)> {
     outcome.held.iter().map(|line| (line.code.as_str(), line.field.as_str())).collect()

@@ -169,6 +169,19 @@ fn a_partner_means_its_own_status_by_a_kind_of_quantity() {
 }
 
 #[test]
+fn what_is_on_hand_is_the_stock_alone_and_a_total_beside_its_parts() {
+    let told = |quantities: &[&str]| -> Vec<String> {
+        let segments = [&["BIA*00*SI*RPT-1*20260714", "LIN*1*VN*SKU-1"], quantities].concat();
+        let events = good(&document("846", &segments));
+        events[0].lines.iter().map(|line| format!("{}={}", line.status_source, line.stock_status_to)).collect()
+    };
+
+    assert_eq!(told(&["QTY*17*9*EA"]), ["17="]);
+    assert_eq!(told(&["QTY*17*9*EA", "QTY*IQ*3*EA"]), ["17=", "IQ=in_transit"]);
+    assert_eq!(told(&["QTY*17*9*EA", "QTY*33*7*EA", "QTY*QH*2*EA"]), ["17=other:17", "33=available", "QH=hold"]);
+}
+
+#[test]
 fn a_partial_report_says_so() {
     let text = document("846", STOCK).replace("BIA*00", "BIA*25");
 

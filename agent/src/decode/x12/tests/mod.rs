@@ -8,3 +8,4 @@ mod inventory;
 mod orders;
 mod samples;
 mod shipments;
+mod unusual;

@@ -1,4 +1,12 @@
 //! Public samples of X12 documents, with what becomes of them.
+//!
+//! Held for what they say, and rightly so, also by a feed that lets wrong counts pass:
+//! - `oopfactory_945`: W0602 is empty, and neither W0606 nor N9 with CO names an order in its place (EVENTS 4.2). A shipment
+//!   that belongs to no order could be booked against none.
+//! - `oopfactory_860`: the day of the order (BCH06) is the words `PO DATE`; the 856 of a large retailer has DTM with `200`. What is
+//!   no day is a fault, never a guess (EVENTS 1.4).
+//!
+//! `oopfactory_856_example2` has no BSN02 but a bill of lading, which names a shipment as well (EVENTS 1.2): it is read, with a doubt.
 
 use super::super::super::{
     profile::DialectKind,

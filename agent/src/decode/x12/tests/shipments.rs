@@ -3,15 +3,10 @@
 use docksync_proto::event::{Action, ContainerKind, EventType, LineStatus, PartyRole, Precision, RefKind};
 use rust_decimal::Decimal;
 
-use super::fixtures::{NOTICE, RECEIPT, SHIPPING, TRANSFER, codes, document, good, held, only, plain, with};
+use super::fixtures::{NOTICE, RECEIPT, SHIPPING, TRANSFER, changed, codes, document, good, held, only, plain, with};
 
 fn of(n: i64) -> Option<Decimal> {
     Some(Decimal::from(n))
-}
-
-fn changed<'s>(segments: &[&'s str], from: &str, to: &'s str) -> Vec<&'s str> {
-    assert!(segments.contains(&from), "{from}");
-    segments.iter().map(|segment| if *segment == from { to } else { segment }).collect()
 }
 
 fn without<'s>(segments: &[&'s str], id: &str) -> Vec<&'s str> {
