@@ -5,6 +5,7 @@
 
 mod check;
 mod copies;
+mod erp;
 mod events;
 mod parked;
 mod sites;
@@ -14,8 +15,9 @@ use std::{io, path::PathBuf};
 pub use check::check;
 use clap::{Args, Parser, Subcommand};
 pub use copies::{backup, restore};
+pub use erp::test as erp_test;
 pub use events::{find, trace};
-pub use parked::{list, retry, show, skip};
+pub use parked::{groups, list, retry, show, skip};
 pub use sites::{BrokerCommand, SitesCommand, broker, sites};
 
 use docksync_proto::site::SiteIdError;
@@ -59,6 +61,9 @@ pub enum Command {
     /// Events that wait for a person
     #[command(subcommand)]
     Parked(ParkedCommand),
+    /// ERPs and how they can be reached
+    #[command(subcommand)]
+    Erp(ErpCommand),
     /// Copy the ledger while it runs, and check the copy
     Backup(CopyArgs),
     /// Put a checked backup in the place of the ledger
@@ -87,9 +92,18 @@ pub struct SearchArgs {
     pub json: bool,
 }
 
+/// ERPs and how they can be reached.
+#[derive(Debug, Subcommand)]
+pub enum ErpCommand {
+    /// Log in to every ERP of the configuration and see whether it takes events; nothing is sent
+    Test,
+}
+
 /// Events that wait for a person.
 #[derive(Debug, Subcommand)]
 pub enum ParkedCommand {
+    /// One row for each cause: what it is about, how many wait for it and since when
+    Groups(ListArgs),
     /// All of them
     List(ListArgs),
     /// One of them, with the event
@@ -122,7 +136,11 @@ pub struct ShowArgs {
 #[derive(Debug, Args)]
 pub struct DecideArgs {
     /// Place as `parked list` shows it
-    pub place: String,
+    #[arg(required_unless_present = "code", conflicts_with = "code")]
+    pub place: Option<String>,
+    /// All that wait under this code, as `parked groups` shows it
+    #[arg(long)]
+    pub code: Option<String>,
     /// Only for this consumer
     #[arg(long)]
     pub consumer: Option<String>,
@@ -192,6 +210,23 @@ pub enum CliError {
         /// Place.
         place: String,
     },
+    /// Nothing waits under that code.
+    #[error("no event waits under code {code}: see parked groups")]
+    NoSuchGroup {
+        /// Code.
+        code: String,
+    },
+    /// An ERP cannot be reached, or does not take events.
+    #[error("{failed} of {tested} ERPs do not take events; each says why above")]
+    ErpTest {
+        /// How many do not.
+        failed: usize,
+        /// How many there are.
+        tested: usize,
+    },
+    /// What is needed to speak to an ERP.
+    #[error(transparent)]
+    Consumer(#[from] crate::consumers::ConsumerError),
     /// The service refused.
     #[error("refused: {answer}")]
     Refused {
@@ -217,7 +252,9 @@ impl CliError {
             Self::Place { .. } | Self::Site(_) | Self::Zone { .. } | Self::Nonce { .. } => 2,
             Self::Pki(error) if error.is_callers() => 1,
             Self::Pki(_) | Self::Service(_) | Self::Logging(_) => 69,
-            Self::NotParked { .. } | Self::Refused { .. } => 1,
+            Self::NotParked { .. } | Self::NoSuchGroup { .. } | Self::Refused { .. } => 1,
+            Self::ErpTest { .. } => 69,
+            Self::Consumer(_) => 78,
             Self::Unanswered { .. } | Self::Running => 75,
             Self::Output(_) => 69,
             Self::Ledger(error) => ledger_code(error),
@@ -257,6 +294,8 @@ pub fn run(cli: &Cli, out: &mut dyn io::Write) -> Result<(), CliError> {
         Command::Broker(command) => broker(&config, command, out),
         Command::Events(EventsCommand::Find(args)) => find(&config, args, out),
         Command::Events(EventsCommand::Trace(args)) => trace(&config, args, out),
+        Command::Erp(ErpCommand::Test) => erp_test(&config, out),
+        Command::Parked(ParkedCommand::Groups(args)) => groups(&config, args, out),
         Command::Parked(ParkedCommand::List(args)) => list(&config, args, out),
         Command::Parked(ParkedCommand::Show(args)) => show(&config, args, out),
         Command::Parked(ParkedCommand::Retry(args)) => retry(&config, args, out),

@@ -1,6 +1,7 @@
-//! `parked list`, `show`, `retry`, `skip`.
+//! `parked groups`, `list`, `show`, `retry`, `skip`.
 
 use std::{
+    collections::BTreeMap,
     io::Write,
     thread,
     time::{Duration, Instant},
@@ -15,13 +16,15 @@ use crate::{
     deliver::{board::Board, deliverer::Deliverer, ops},
     ledger::{
         ADMIT_TARGET, Change, LedgerError, Loc, OpKind, Reads as _, RefusalState, Stage, Store as _, lock::StateLock,
-        reads::SqliteReader,
+        reads::SqliteReader, sqlite::SqliteStore,
     },
 };
 
 /// How long a command waits for the running service.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// Most events that are grouped, or decided on at once.
+const GROUPED_MAX: usize = 100_000;
 
 #[derive(Serialize)]
 struct Row {
@@ -49,6 +52,59 @@ pub fn list(config: &Config, args: &ListArgs, out: &mut dyn Write) -> Result<(),
         writeln!(out, "{:>10}  {}  {}  {}  {}  {}", r.place, r.since, r.site, r.target, r.code, r.reason)?;
     }
     writeln!(out, "{} events wait for a person", rows.len())?;
+    Ok(())
+}
+
+#[derive(Serialize)]
+struct Group {
+    target: String,
+    code: String,
+    reason: String,
+    events: usize,
+    since: String,
+    /// The oldest of them.
+    first: String,
+}
+
+/// One row for each cause, the largest first: a thousand events that wait for one thing are one task.
+///
+/// # Errors
+/// [`CliError`].
+pub fn groups(config: &Config, args: &ListArgs, out: &mut dyn Write) -> Result<(), CliError> {
+    let rows = rows(&SqliteReader::open(&config.ledger_path())?, GROUPED_MAX)?;
+    let events = rows.len();
+    let mut by_cause: BTreeMap<(String, String, String), Group> = BTreeMap::new();
+    for row in rows {
+        let key = (row.target.clone(), row.code.clone(), row.reason.clone());
+        let group = by_cause.entry(key).or_insert_with(|| Group {
+            target: row.target,
+            code: row.code,
+            reason: row.reason,
+            events: 0,
+            since: row.since.clone(),
+            first: row.place.clone(),
+        });
+        group.events += 1;
+        if row.since < group.since {
+            (group.since, group.first) = (row.since, row.place);
+        }
+    }
+    let mut groups: Vec<Group> = by_cause.into_values().collect();
+    groups.sort_by(|a, b| b.events.cmp(&a.events).then_with(|| a.since.cmp(&b.since)));
+    groups.truncate(args.limit);
+    if args.json {
+        serde_json::to_writer_pretty(&mut *out, &groups).map_err(std::io::Error::from)?;
+        writeln!(out)?;
+        return Ok(());
+    }
+    for g in &groups {
+        writeln!(
+            out,
+            "{:>7}  since {}  {}  {}  {} (first: {})",
+            g.events, g.since, g.target, g.code, g.reason, g.first
+        )?;
+    }
+    writeln!(out, "{events} events wait for a person, for {} causes", groups.len())?;
     Ok(())
 }
 
@@ -115,25 +171,53 @@ fn place(text: &str) -> Result<Loc, CliError> {
 }
 
 fn decide(config: &Config, args: &DecideArgs, kind: OpKind, out: &mut dyn Write) -> Result<(), CliError> {
-    let loc = place(&args.place)?;
+    let one = args.place.as_deref().map(place).transpose()?;
     let lock = StateLock::take(&config.state_dir)?;
     let mut store = open(config)?;
+    let places = match (one, &args.code) {
+        (Some(loc), _) => vec![loc],
+        (None, code) => places_under(store.reads(), code.as_deref().unwrap_or_default(), args.consumer.as_deref())?,
+    };
+    for loc in places {
+        store = decide_one(config, store, lock.is_some(), (args, kind, loc), out)?;
+    }
+    Ok(())
+}
+
+/// Everything that waits under a code, in the order in which it came.
+fn places_under(reads: &SqliteReader, code: &str, only: Option<&str>) -> Result<Vec<Loc>, CliError> {
+    let is_meant = |row: &&Row| row.code == code && only.is_none_or(|o| o == row.target);
+    let rows = rows(reads, GROUPED_MAX)?;
+    let places = rows.iter().filter(is_meant).map(|row| place(&row.place));
+    let mut places = places.collect::<Result<Vec<_>, _>>()?;
+    places.sort_unstable();
+    places.dedup();
+    if places.is_empty() { Err(CliError::NoSuchGroup { code: code.to_owned() }) } else { Ok(places) }
+}
+
+fn decide_one(
+    config: &Config,
+    mut store: SqliteStore,
+    is_alone: bool,
+    (args, kind, loc): (&DecideArgs, OpKind, Loc),
+    out: &mut dyn Write,
+) -> Result<SqliteStore, CliError> {
     let targets = targets(store.reads(), loc, args.consumer.as_deref())?;
     if targets.is_empty() {
-        return Err(CliError::NotParked { place: args.place.clone() });
+        return Err(CliError::NotParked { place: loc.to_string() });
     }
     for target in targets {
         let ask = Change::Ask { target: target.clone(), kind, loc, reason: args.reason.clone(), by: args.by.clone() };
         store.change(&[ask])?;
         let asked = store.reads().ops_waiting(&target)?.into_iter().rev().find(|op| op.loc == loc);
         let op_id = asked.map_or(0, |op| op.op_id);
-        if lock.is_some() {
+        if is_alone {
             store = act_alone(config, store, &target)?;
         }
         await_answer(store.reads(), op_id)?;
         writeln!(out, "{} {loc} for {target}: done", kind.as_str())?;
     }
-    Ok(())
+    Ok(store)
 }
 
 /// Who holds the event back: its admission, or consumers.
@@ -148,11 +232,7 @@ fn targets(reads: &SqliteReader, loc: Loc, only: Option<&str>) -> Result<Vec<Str
 }
 
 /// Answers waiting requests as the service would, without a call to any destination.
-fn act_alone(
-    config: &Config,
-    mut store: crate::ledger::sqlite::SqliteStore,
-    target: &str,
-) -> Result<crate::ledger::sqlite::SqliteStore, CliError> {
+fn act_alone(config: &Config, mut store: SqliteStore, target: &str) -> Result<SqliteStore, CliError> {
     if target == ADMIT_TARGET {
         ops::answer_waiting(&mut store)?;
         return Ok(store);

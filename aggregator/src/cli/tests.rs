@@ -22,7 +22,7 @@ fn said(act: impl FnOnce(&mut Vec<u8>) -> Result<(), CliError>) -> String {
 }
 
 fn decision(place: &str) -> DecideArgs {
-    DecideArgs { place: place.into(), consumer: None, reason: "fixed".into(), by: "kim".into() }
+    DecideArgs { place: Some(place.into()), code: None, consumer: None, reason: "fixed".into(), by: "kim".into() }
 }
 
 /// One event in the ERP, one parked there, one that was not admitted.
@@ -107,4 +107,21 @@ fn a_backup_is_restored_only_where_nothing_is_in_the_way() {
     assert!(made.contains("3 events in 1 streams, checked"), "{made}");
     assert_eq!((refused.code(), running.code()), (1, 75));
     assert!(lock.is_some());
+}
+
+#[test]
+fn a_group_is_one_row_and_one_decision() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = fill(dir.path());
+    let args = ListArgs { limit: 10, json: true };
+
+    let groups: serde_json::Value = serde_json::from_str(&said(|out| parked::groups(&config, &args, out))).unwrap();
+    let all = |code: &str| DecideArgs { place: None, code: Some(code.into()), ..decision("") };
+    let done = said(|out| parked::retry(&config, &all("E021"), out));
+    let refused = parked::retry(&config, &all("E099"), &mut Vec::new());
+
+    let row = groups.as_array().unwrap().iter().find(|g| g["code"] == "E021").unwrap();
+    assert_eq!((row["events"].as_u64(), row["first"].as_str()), (Some(1), Some("1.1")));
+    assert!(done.contains("retry 1.1 for erp: done"), "{done}");
+    assert!(matches!(refused, Err(CliError::NoSuchGroup { code }) if code == "E099"));
 }

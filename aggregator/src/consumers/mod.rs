@@ -127,6 +127,17 @@ pub enum LookUp {
     },
 }
 
+/// When an event that was parked under some code is tried again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Heals {
+    /// When a person says so.
+    ByPerson,
+    /// At the next start too: the configuration may name now what it lacked.
+    AtStart,
+    /// From time to time too: what the destination did not know may have come since.
+    ByTime,
+}
+
 /// A destination.
 pub trait Consumer {
     /// How it can tell whether it has had an event.
@@ -137,6 +148,10 @@ pub trait Consumer {
     /// milliseconds.
     fn settle_ms(&self) -> i64 {
         0
+    }
+    /// When what it refused under this code is tried again.
+    fn heals(&self, _code: &str) -> Heals {
+        Heals::ByPerson
     }
     /// Most events of one call.
     fn batch_max(&self) -> usize;
@@ -155,6 +170,9 @@ impl<C: Consumer + ?Sized> Consumer for Box<C> {
     }
     fn settle_ms(&self) -> i64 {
         (**self).settle_ms()
+    }
+    fn heals(&self, code: &str) -> Heals {
+        (**self).heals(code)
     }
     fn batch_max(&self) -> usize {
         (**self).batch_max()

@@ -22,7 +22,7 @@ use super::{
 use crate::{
     deliver::{
         board::Board,
-        deliverer::{Deliverer, Step},
+        deliverer::{Deliverer, RECHECK_EVERY_MS, Step},
     },
     ledger::{
         Reads as _, Store,
@@ -219,4 +219,76 @@ fn a_destination_that_is_not_there_is_an_outage_and_no_attempt() {
     drop(deliverer);
     let store = SqliteStore::open(&dir.path().join("ledger.sqlite"), Arc::new(|| 1)).unwrap();
     assert!(Store::reads(&store).parked(10).unwrap().is_empty());
+}
+
+/// Refuses everything under a code until it knows what it lacked.
+struct Lacking {
+    code: &'static str,
+    knows: Arc<std::sync::atomic::AtomicBool>,
+    applied: Arc<Mutex<Vec<String>>>,
+}
+
+impl Consumer for Lacking {
+    fn capability(&self) -> Capability {
+        Capability::OwnKey
+    }
+    fn is_ordered(&self) -> bool {
+        false
+    }
+    fn heals(&self, code: &str) -> Heals {
+        erp::heals(code)
+    }
+    fn batch_max(&self) -> usize {
+        10
+    }
+    fn apply(&mut self, batch: &[Delivery]) -> Vec<Outcome> {
+        let apply = |delivery: &Delivery| {
+            if !self.knows.load(std::sync::atomic::Ordering::Relaxed) {
+                return Outcome::Rejected { code: self.code.to_owned(), reason: "lacking".to_owned() };
+            }
+            self.applied.lock().unwrap().push(delivery.event.correlation_id.clone());
+            Outcome::Applied(String::new())
+        };
+        batch.iter().map(apply).collect()
+    }
+    fn look_up(&mut self, _: &Delivery) -> LookUp {
+        LookUp::Absent
+    }
+}
+
+#[test]
+fn what_the_configuration_lacked_goes_again_at_the_next_start_and_in_order() {
+    let dir = tempfile::tempdir().unwrap();
+    let (knows, applied): (Arc<std::sync::atomic::AtomicBool>, Arc<Mutex<Vec<String>>>) = Default::default();
+    let lacking = |code| Lacking { code, knows: knows.clone(), applied: applied.clone() };
+    let mut first =
+        Deliverer::open("erp", ledger(dir.path(), 5), lacking("UNMAPPED_UNIT"), Board::default(), 1).unwrap();
+    settle(&mut first);
+    drop(first);
+    knows.store(true, std::sync::atomic::Ordering::Relaxed);
+
+    let store = SqliteStore::open(&dir.path().join("ledger.sqlite"), Arc::new(|| 1)).unwrap();
+    assert_eq!(store.reads().parked(10).unwrap().len(), 5);
+    let mut second = Deliverer::open("erp", store, lacking("UNMAPPED_UNIT"), Board::default(), 1).unwrap();
+    settle(&mut second);
+
+    assert_eq!(*applied.lock().unwrap(), ["R-0", "R-1", "R-2", "R-3", "R-4"]);
+}
+
+#[test]
+fn what_the_destination_did_not_know_is_tried_again_in_time_and_other_refusals_are_not() {
+    for (code, expected) in [("UNKNOWN_PRODUCT", 5), ("UNKNOWN_OUTCOME", 0), ("QUANTITY", 0)] {
+        let dir = tempfile::tempdir().unwrap();
+        let (knows, applied): (Arc<std::sync::atomic::AtomicBool>, Arc<Mutex<Vec<String>>>) = Default::default();
+        let lacking = Lacking { code, knows: knows.clone(), applied: applied.clone() };
+        let mut deliverer = Deliverer::open("erp", ledger(dir.path(), 5), lacking, Board::default(), 1).unwrap();
+        settle(&mut deliverer);
+        knows.store(true, std::sync::atomic::Ordering::Relaxed);
+
+        deliverer.step(RECHECK_EVERY_MS / 2).unwrap();
+        assert_eq!(applied.lock().unwrap().len(), 0, "{code}: it was asked a moment ago");
+        while deliverer.step(RECHECK_EVERY_MS * 2).unwrap() == Step::Worked {}
+
+        assert_eq!(applied.lock().unwrap().len(), expected, "{code}");
+    }
 }

@@ -12,15 +12,19 @@ use super::{
     pause::Pause,
 };
 use crate::{
-    consumers::{Consumer, Delivery, FaultClass, LookUp, Outcome},
+    consumers::{Consumer, Delivery, FaultClass, Heals, LookUp, Outcome},
     ledger::{
-        Change, CursorRow, DeliveryRow, LedgerError, Loc, OpKind, OpRow, Reads, Store, audit::Entry,
+        Change, CursorRow, DeliveryRow, LedgerError, Loc, OpKind, OpRow, Reads, Stage, Store, audit::Entry,
         reads::SqliteReader, sqlite::SqliteStore, writer::LedgerHandle,
     },
 };
 
 /// Batches read at a time.
 const BATCHES_PER_READ: usize = 16;
+/// Time between two looks whether the destination knows now what it did not know, milliseconds.
+pub const RECHECK_EVERY_MS: i64 = 10 * 60 * 1000;
+/// Parked events that are tried again at each look: each may cost a call of its own.
+const RECHECK_MAX: usize = 20;
 
 /// The ledger as deliveries see it.
 pub trait Books {
@@ -107,6 +111,8 @@ pub struct Deliverer<B, C> {
     /// Site that is served first.
     turn: usize,
     cache: HashMap<Loc, Delivery>,
+    /// When parked events are looked at next; `None` before the first time.
+    recheck_ms: Option<i64>,
 }
 
 impl<B: Books, C: Consumer> Deliverer<B, C> {
@@ -125,6 +131,7 @@ impl<B: Books, C: Consumer> Deliverer<B, C> {
             sites: BTreeMap::new(),
             turn: 0,
             cache: HashMap::new(),
+            recheck_ms: None,
         };
         let recovering = deliverer.books.reads().is_recovering();
         deliverer.asks_first = recovering.map_err(|e| deliverer.ledger(e))?;
@@ -139,6 +146,7 @@ impl<B: Books, C: Consumer> Deliverer<B, C> {
         let mut worked = self.read_more()?;
         // After reading: at a start, what is parked is known only then.
         worked |= self.answer_operators()?;
+        worked |= self.recheck(now_ms)?;
         if let Some(until) = self.pause.paused_until(now_ms) {
             return Ok(Step::Paused { until_ms: until });
         }
@@ -149,6 +157,43 @@ impl<B: Books, C: Consumer> Deliverer<B, C> {
         worked |= self.send(now_ms)?;
         let due = self.sites.values().filter_map(|lane| lane.machine.next_question_ms(now_ms)).min();
         if worked { Ok(Step::Worked) } else { Ok(Step::Idle { until_ms: due }) }
+    }
+
+    /// Lets go of what heals by itself: at a start what the configuration lacked, and now and then, oldest first, a few of what the
+    /// destination did not know.
+    fn recheck(&mut self, now_ms: i64) -> Result<bool, DeliverError> {
+        let is_first = self.recheck_ms.is_none();
+        if self.recheck_ms.is_some_and(|at| now_ms < at) {
+            return Ok(false);
+        }
+        self.recheck_ms = Some(now_ms.saturating_add(RECHECK_EVERY_MS));
+        let (mut changes, mut room, mut released) = (Vec::new(), RECHECK_MAX, 0_usize);
+        let names: Vec<SiteId> = self.sites.keys().cloned().collect();
+        for site in names {
+            let rows = self.books.reads().deliveries(&self.name, &site).map_err(|e| self.ledger(e))?;
+            for row in rows.into_iter().filter(|row| row.stage == Stage::Parked) {
+                let is_due = match self.consumer.heals(&row.code) {
+                    Heals::ByPerson => false,
+                    Heals::AtStart => is_first,
+                    Heals::ByTime if room > 0 => {
+                        room -= 1;
+                        true
+                    }
+                    Heals::ByTime => false,
+                };
+                if is_due {
+                    self.cache.remove(&row.loc);
+                    changes.extend(self.on(&site, |m| m.retry(row.loc).unwrap_or_default()));
+                    released += 1;
+                }
+            }
+        }
+        if released == 0 {
+            return Ok(false);
+        }
+        tracing::info!(consumer = self.name, released, "parked events are tried again");
+        self.finish(changes)?;
+        Ok(true)
     }
 
     /// Answers operators and calls no destination: for a command beside a service that does not run.

@@ -202,6 +202,25 @@ fn run(
     panic!("the deliveries never came to rest");
 }
 
+/// A person tries again what the destination was silent about while it answered for others.
+fn retry_the_mute(dir: &std::path::Path, world: &Rc<RefCell<World>>, capability: Capability, is_ordered: bool) {
+    loop {
+        let mut store = ledger(dir);
+        let parked = Store::reads(&store).parked(100).unwrap();
+        if parked.is_empty() {
+            return;
+        }
+        for row in parked {
+            assert_eq!(row.code, "UNKNOWN_OUTCOME", "nothing else parks here");
+            let (target, kind, loc) = ("erp".to_owned(), OpKind::Retry, row.loc);
+            let (reason, by) = ("it answers again".to_owned(), "kim".to_owned());
+            Store::change(&mut store, &[Change::Ask { target, kind, loc, reason, by }]).unwrap();
+        }
+        drop(store);
+        run(dir, world, Vec::new(), capability, is_ordered);
+    }
+}
+
 fn assert_once_and_in_order(world: &World, events: usize) {
     let mut by_document: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
     let order: BTreeMap<String, usize> = (0..events)
@@ -235,6 +254,7 @@ proptest! {
         let capability = if asks { Capability::LookUp } else { Capability::OwnKey };
 
         run(dir.path(), &world, kills, capability, !asks);
+        retry_the_mute(dir.path(), &world, capability, !asks);
 
         assert_once_and_in_order(&world.borrow(), 13);
         let cursors = Store::reads(&ledger(dir.path())).cursors().unwrap();

@@ -8,5 +8,20 @@ pub mod document;
 pub mod mapping;
 pub mod tryton;
 
+use super::Heals;
+
 /// Beginning of every code that a line in the configuration settles.
 pub const UNMAPPED: &str = "UNMAPPED_";
+/// Beginning of every code that something new in the ERP settles: an item, an order, a location.
+pub const UNKNOWN: &str = "UNKNOWN_";
+
+/// When what an ERP refused under this code is tried again.
+pub fn heals(code: &str) -> Heals {
+    match code {
+        _ if code.starts_with(UNMAPPED) => Heals::AtStart,
+        // This one is our own word for a lost answer; only a person settles it.
+        "UNKNOWN_OUTCOME" => Heals::ByPerson,
+        _ if code.starts_with(UNKNOWN) => Heals::ByTime,
+        _ => Heals::ByPerson,
+    }
+}

@@ -11,10 +11,13 @@ class Refused(UserError):
     The description is for the caller's program, the message for people.
     """
 
-    def __init__(self, key, code, message):
+    def __init__(self, key, code, message, document=None, line=None):
         self.key = key
         self.reason = code
-        super().__init__(message, json.dumps({'key': key, 'code': code}))
+        # The labels let the caller see that two refusals have one cause.
+        super().__init__(message, json.dumps({
+                    'key': key, 'code': code,
+                    'document': document, 'line': line}))
 
 
 def refuse(document, code, message_id, **values):
@@ -22,4 +25,6 @@ def refuse(document, code, message_id, **values):
     key = document.key if document is not None else None
     if document is not None:
         values.setdefault('document', document.label)
-    raise Refused(key, code, gettext(f'docksync.{message_id}', **values))
+    raise Refused(
+        key, code, gettext(f'docksync.{message_id}', **values),
+        values.get('document'), values.get('line'))

@@ -17,7 +17,7 @@ use super::{
     document::{Document, document},
     mapping::Mapping,
 };
-use crate::consumers::{Capability, Consumer, ConsumerError, Delivery, FaultClass, LookUp, Outcome};
+use crate::consumers::{Capability, Consumer, ConsumerError, Delivery, FaultClass, Heals, LookUp, Outcome};
 
 /// Documents of one call: enough that their cost counts and not the call's.
 pub const BATCH: usize = 200;
@@ -167,6 +167,10 @@ impl Consumer for Tryton {
         false
     }
 
+    fn heals(&self, code: &str) -> Heals {
+        super::heals(code)
+    }
+
     fn batch_max(&self) -> usize {
         BATCH
     }
@@ -245,7 +249,7 @@ fn read_applied(documents: &[&Document], answer: &Value) -> Result<BTreeMap<Stri
 fn culprit(refusal: &Refusal, sent: &[&Document]) -> Option<(String, Outcome)> {
     let said: Value = serde_json::from_str(&refusal.description).ok()?;
     let code = said["code"].as_str()?.to_owned();
-    let reason = refusal.message.clone();
+    let reason = cause(&refusal.message, &said);
     let fault = |class| Outcome::Retry { class, after_ms: None, reason: reason.clone() };
     let outcome = match code.as_str() {
         "ACCESS" | "SETUP" => fault(FaultClass::Auth),
@@ -260,6 +264,15 @@ fn culprit(refusal: &Refusal, sent: &[&Document]) -> Option<(String, Outcome)> {
         None => return None,
     };
     sent.iter().any(|document| document.key == key).then_some((key, outcome))
+}
+
+/// The sentence without the document and line that it begins with: what many documents meet is one cause.
+fn cause(message: &str, said: &Value) -> String {
+    let Some(document) = said["document"].as_str() else { return message.to_owned() };
+    let line = said["line"].as_str().unwrap_or_default();
+    let of_line = message.strip_prefix(&format!("Document \"{document}\", line {line}: ")).map(str::to_owned);
+    let of_document = || message.strip_prefix(&format!("Document \"{document}\" ")).map(|rest| format!("it {rest}"));
+    of_line.or_else(of_document).unwrap_or_else(|| message.to_owned())
 }
 
 /// A refusal that names nobody, of a call with one document.
@@ -311,6 +324,23 @@ mod tests {
         assert!(matches!(named.1, Outcome::Rejected { code, .. } if code == "UNKNOWN_PRODUCT"));
         assert!(of(r#"{"key":"c","code":"QUANTITY"}"#).is_none(), "nobody sent that");
         assert!(of("").is_none());
+    }
+
+    #[test]
+    fn what_two_documents_meet_is_told_in_the_same_words() {
+        let (a, b) = (sent("a"), sent("b"));
+        let of = |key: &str| {
+            let message =
+                format!("Document \"adjusted {key} (DC1)\", line 1 (X): no active product has the code \"X\".");
+            let said = json!({"key": key, "code": "UNKNOWN_PRODUCT", "document": format!("adjusted {key} (DC1)"), "line": "1 (X)"});
+            let refusal = Refusal { kind: "UserError".to_owned(), message, description: said.to_string() };
+            culprit(&refusal, &[&a, &b]).unwrap().1
+        };
+
+        assert_eq!(of("a"), of("b"));
+        assert!(
+            matches!(of("a"), Outcome::Rejected { reason, .. } if reason == "no active product has the code \"X\".")
+        );
     }
 
     #[test]

@@ -1,0 +1,163 @@
+//! A real Tryton behind real processes: what is killed, restored or lacking changes neither how often an event takes effect
+//! nor what stock it leaves.
+//!
+//! Needs `python3` with `venv`; `./tests/run` sees to it. The server is brought up by `tests/erp/tryton-up`, whose cache makes the second
+//! start quick.
+
+use std::{collections::BTreeSet, path::Path, time::Duration};
+
+use docksync_tests::harness::{
+    await_that,
+    centre::Centre,
+    site::Site,
+    tryton::{Seed, Tryton},
+};
+use serde_json::Value;
+
+/// The same as the demo's, so that its database is made once.
+const SEED: Seed<'_> = Seed { sites: &["DC01", "DC02", "DC03"], products: 200, shipments: 120 };
+/// Tryton is slow where a machine is shared.
+const WITHIN: Duration = Duration::from_secs(180);
+
+struct Line {
+    tryton: Tryton,
+    centre: Centre,
+    site: Site,
+}
+
+impl Line {
+    fn start(dir: &Path, more: &str) -> Self {
+        let tryton = Tryton::start(&dir.join("tryton"), SEED).unwrap();
+        let centre = Centre::start(&dir.join("centre"), &tryton.consumer(more)).unwrap();
+        let mqtt = centre.address("mqtt");
+        let site = Site::enrol_with_business("DC01", &dir.join("site"), &centre, mqtt).unwrap();
+        Self { tryton, centre, site }
+    }
+
+    /// Exports one adjustment for each number, one piece of a product each.
+    fn adjust(&self, numbers: std::ops::Range<u32>, sku: &str, uom: &str) {
+        let mut text = String::from("adj_no,line,when,sku,lot,qty,sign,uom,reason,note,status,user\n");
+        for n in numbers.clone() {
+            text.push_str(&format!("A-{n},1,2026-11-23T09:00:00,{sku},,1,+,{uom},CC+,,AVL,kim\n"));
+        }
+        self.site.put("adjust", &format!("ADJ_{}.csv", numbers.start), &text).unwrap();
+    }
+
+    /// Waits until the ERP keeps so many effects; none of them twice.
+    fn await_effects(&self, count: usize) {
+        let mut last = Vec::new();
+        let seen = await_that("every effect in the ERP", WITHIN, || {
+            last = self.tryton.effects().unwrap_or_default();
+            last.len() >= count
+        });
+        seen.unwrap_or_else(|error| panic!("{error}; it has {} of {count}", last.len()));
+        assert_eq!(last.iter().collect::<BTreeSet<_>>().len(), last.len(), "an effect is there twice");
+        assert_eq!(last.len(), count);
+    }
+
+    fn pieces(&self, sku: &str) -> i64 {
+        let pieces = self.tryton.stock("DC01").unwrap().get(sku).copied().unwrap_or_default();
+        pieces.to_string().parse().unwrap()
+    }
+
+    /// Causes for which the ERP's events wait, each with its code and how many.
+    fn groups(&self) -> Vec<(String, u64)> {
+        let said: Value = serde_json::from_str(&self.centre.command(&["parked", "groups", "--json"]).unwrap()).unwrap();
+        let group = |g: &Value| (g["code"].as_str().unwrap().to_owned(), g["events"].as_u64().unwrap());
+        said.as_array().unwrap().iter().filter(|g| g["target"] == "tryton").map(group).collect()
+    }
+
+    fn await_groups(&self, wanted: &[(&str, u64)]) {
+        let wanted: Vec<(String, u64)> = wanted.iter().map(|(code, n)| ((*code).to_owned(), *n)).collect();
+        let seen = await_that("the parked groups", WITHIN, || self.groups() == wanted);
+        seen.unwrap_or_else(|error| panic!("{error}; they are {:?}", self.groups()));
+    }
+}
+
+#[test]
+fn kills_and_a_restore_double_nothing_in_the_erp() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut line = Line::start(dir.path(), "");
+    let before = line.pieces("SKU-0001");
+    let orders: Vec<_> =
+        line.tryton.orders(120).unwrap().into_iter().filter(|order| order.site == "DC01").take(5).collect();
+
+    // The ERP dies with calls under way, then the centre does; both come back.
+    line.adjust(0..400, "SKU-0001", "EA");
+    await_that("first effects", WITHIN, || line.tryton.effects().is_ok_and(|e| !e.is_empty())).unwrap();
+    line.tryton.kill().unwrap();
+    line.adjust(400..600, "SKU-0001", "EA");
+    line.centre.kill().unwrap();
+    line.tryton.up().unwrap();
+    line.centre.restart().unwrap();
+    line.await_effects(600);
+    assert_eq!(line.pieces("SKU-0001"), before + 600);
+
+    // From a backup made now the centre later knows nothing of what follows: sites send it again, the ERP takes none of it twice.
+    let backup = dir.path().join("backup.sqlite");
+    line.centre.command(&["backup", backup.to_str().unwrap()]).unwrap();
+    let mut shipped = 0;
+    for (n, order) in orders.iter().enumerate() {
+        let mut text = String::from(
+            "order;shipment;ship_date;ship_time;customer;carrier;line;item;ean;ordered;shipped;unit;status;sscc\n",
+        );
+        for (item, ordered) in &order.lines {
+            text.push_str(&format!(
+                "{};S-{n};23.11.2026;14:05;C-1;dhl;10;{item};;{ordered};{ordered};STK;C;\n",
+                order.reference
+            ));
+            shipped += usize::from(item.as_str() == "SKU-0001");
+        }
+        line.site.put("ship", &format!("SHIP_{n}.csv"), &text).unwrap();
+    }
+    line.adjust(600..700, "SKU-0002", "EA");
+    line.await_effects(600 + orders.len() + 100);
+    line.centre.stop().unwrap();
+    let ledger = line.centre.ledger();
+    for end in ["", "-wal", "-shm"] {
+        let file = ledger.with_file_name(format!("ledger.sqlite{end}"));
+        assert!(std::fs::remove_file(&file).is_ok() || !end.is_empty());
+    }
+    line.centre.command(&["restore", backup.to_str().unwrap()]).unwrap();
+    line.centre.restart().unwrap();
+    let stock = line.tryton.stock("DC01").unwrap();
+    line.adjust(700..710, "SKU-0003", "EA");
+
+    line.await_effects(600 + orders.len() + 100 + 10);
+    let after = line.tryton.stock("DC01").unwrap();
+    let changed: Vec<&String> = stock.keys().filter(|item| stock.get(*item) != after.get(*item)).collect();
+    assert_eq!(changed, ["SKU-0003"], "only what is new moved stock; {shipped} lines of SKU-0001 were shipped before");
+    assert_eq!(line.groups(), []);
+    line.site.stop().unwrap();
+    line.centre.stop().unwrap();
+}
+
+#[test]
+fn what_is_lacking_parks_under_one_cause_and_is_released_by_adding_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut line = Line::start(dir.path(), "");
+    let before = line.pieces("SKU-0004");
+
+    assert!(line.centre.command(&["erp", "test"]).unwrap().contains("takes events"));
+    line.adjust(0..30, "SKU-0004", "CS");
+    line.adjust(30..35, "NO-SUCH-ITEM", "EA");
+    line.adjust(35..85, "SKU-0004", "EA");
+
+    // Neither holds up the others.
+    line.await_effects(50);
+    line.await_groups(&[("UNMAPPED_UNIT", 30), ("UNKNOWN_PRODUCT", 5)]);
+    assert_eq!(line.pieces("SKU-0004"), before + 50);
+
+    line.centre.stop().unwrap();
+    line.centre.reconfigure(&format!("{}\n[consumer.units]\nCA = \"12 u\"\n", line.tryton.consumer("")));
+    line.centre.restart().unwrap();
+    line.await_effects(80);
+    line.await_groups(&[("UNKNOWN_PRODUCT", 5)]);
+    assert_eq!(line.pieces("SKU-0004"), before + 50 + 30 * 12);
+
+    let skip = ["parked", "skip", "--code", "UNKNOWN_PRODUCT", "--reason", "never existed", "--by", "kim"];
+    line.centre.command(&skip).unwrap();
+    line.await_groups(&[]);
+    line.site.stop().unwrap();
+    line.centre.stop().unwrap();
+}
