@@ -4,6 +4,8 @@
 //! Needs `python3` with `venv`; `./tests/run` sees to it. The server is brought up by `tests/erp/tryton-up`, whose cache makes the second
 //! start quick.
 
+#![expect(clippy::unwrap_used, reason = "what a test cannot have, it cannot go on without")]
+
 use std::{collections::BTreeSet, path::Path, time::Duration};
 
 use docksync_tests::harness::{

@@ -362,12 +362,12 @@ impl<'w> Writer<'w> {
     }
 
     /// Hands over what the first pass kept.
-    fn take_all(mut self, kept: Whole, records: u64, lines: u64) -> Result<Pending, IntakeError> {
-        let lost = |source| IntakeError::Read { path: self.file.path.clone(), source };
-        let (batches, held) = kept.into_parts().map_err(lost)?;
-        let mut held = held.into_iter().peekable();
-        for batch in batches {
-            let (last, batch) = batch.map_err(|source| IntakeError::Read { path: self.file.path.clone(), source })?;
+    fn take_all(mut self, mut kept: Whole, records: u64, lines: u64) -> Result<Pending, IntakeError> {
+        let path = self.file.path.clone();
+        let lost = |source| IntakeError::Read { path: path.clone(), source };
+        let mut held = kept.take_held().into_iter().peekable();
+        for batch in kept.into_batches().map_err(lost)? {
+            let (last, batch) = batch.map_err(lost)?;
             if self.batches.len() >= CHUNK_BATCHES_MAX {
                 // A chunk holds all of its records: going on behind it must skip no held line.
                 while let Some((_, line)) = held.next_if(|(record, _)| *record <= self.records_done) {

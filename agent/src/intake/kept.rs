@@ -224,16 +224,22 @@ impl Shelf {
     }
 }
 
+/// A batch with its last record.
+type Numbered = io::Result<(u64, ReadyBatch)>;
+
 impl Whole {
-    /// The batches in order, and the held lines.
+    /// Held lines with their records, in order; the first time.
+    pub(super) fn take_held(&mut self) -> Vec<(u64, HeldLine)> {
+        std::mem::take(&mut self.held)
+    }
+
+    /// The batches in order.
     ///
     /// # Errors
     /// Where the file of what did not fit into memory cannot be read from its beginning.
-    pub(super) fn into_parts(
-        mut self,
-    ) -> io::Result<(impl Iterator<Item = io::Result<(u64, ReadyBatch)>>, Vec<(u64, HeldLine)>)> {
+    pub(super) fn into_batches(mut self) -> io::Result<impl Iterator<Item = Numbered>> {
         let spooled = self.shelf.spool.as_mut().map(Spool::read).transpose()?;
-        Ok((self.shelf.batches.into_iter().map(Ok).chain(spooled.into_iter().flatten()), self.held))
+        Ok(self.shelf.batches.into_iter().map(Ok).chain(spooled.into_iter().flatten()))
     }
 }
 
@@ -287,7 +293,7 @@ impl Spool {
     }
 
     /// Every batch from the first, in order.
-    fn read(&mut self) -> io::Result<impl Iterator<Item = io::Result<(u64, ReadyBatch)>> + use<>> {
+    fn read(&mut self) -> io::Result<impl Iterator<Item = Numbered> + use<>> {
         self.file.flush()?;
         let mut file = self.file.get_ref().try_clone()?;
         file.rewind()?;
@@ -296,7 +302,7 @@ impl Spool {
     }
 }
 
-fn read_batch(file: &mut BufReader<File>) -> io::Result<(u64, ReadyBatch)> {
+fn read_batch(file: &mut BufReader<File>) -> Numbered {
     let (mut eight, mut four) = ([0; 8], [[0; 4]; 3]);
     file.read_exact(&mut eight)?;
     let last = u64::from_le_bytes(eight);
@@ -305,7 +311,7 @@ fn read_batch(file: &mut BufReader<File>) -> io::Result<(u64, ReadyBatch)> {
     four.iter_mut().try_for_each(|length| file.read_exact(length))?;
     let [bytes, facts, totals] = four.map(u32::from_le_bytes);
     let bytes = part(file, bytes, 1)?;
-    let (facts, _) = (part(file, facts, FACT_BYTES)?, ());
+    let facts = part(file, facts, FACT_BYTES)?;
     let facts = facts.as_chunks::<FACT_BYTES>().0.iter().map(fact).collect();
     let totals = serde_json::from_slice(&part(file, totals, 1)?)?;
     Ok((last, ReadyBatch { bytes, facts, totals, newest_ms }))
@@ -358,7 +364,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (kept, ids) = keep(0..EVENTS, dir.path());
 
-        let (batches, _) = kept.finish(Some(&HashSet::new())).unwrap().into_parts().unwrap();
+        let batches = kept.finish(Some(&HashSet::new())).unwrap().into_batches().unwrap();
         let batches: Vec<(u64, ReadyBatch)> = batches.map(Result::unwrap).collect();
 
         assert_eq!(batches.last().unwrap().0, EVENTS);

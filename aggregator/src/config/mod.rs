@@ -267,7 +267,7 @@ mod tests {
             CentreConfig { certificate_names: sample.centre.certificate_names.clone(), ..least.centre }
         );
         assert_eq!((sample.state_dir, sample.ledger, sample.log), (least.state_dir, least.ledger, least.log));
-        assert_eq!(sample.consumers.len(), 2);
+        assert_eq!(sample.consumers.len(), 3);
     }
 
     #[test]

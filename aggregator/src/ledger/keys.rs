@@ -132,7 +132,7 @@ impl Keys {
         }
         let taken = self.staged.len();
         // Stable: of one id the last is the one in force.
-        self.staged.sort_by(|a, b| a.0.cmp(&b.0));
+        self.staged.sort_by_key(|(id, _)| *id);
         let doing = "write the keys of events";
         self.last_run += 1;
         let mut insert = conn.prepare_cached("INSERT INTO key_run VALUES (?1, ?2)").map_err(sql(doing))?;

@@ -240,7 +240,8 @@ class Event(ModelSQL, ModelView):
         return Refused(document.key, code, gettext(
                 'docksync.msg_tryton',
                 document=document.label,
-                message=' '.join(error.message.split())))
+                message=' '.join(error.message.split())),
+            document.label)
 
     @classmethod
     def _check_group(cls):
