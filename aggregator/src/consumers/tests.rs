@@ -102,13 +102,16 @@ fn a_second_delivery_to_staging_has_no_effect() {
 struct Erp {
     documents: Mutex<BTreeMap<String, Vec<String>>>,
     script: Mutex<VecDeque<&'static str>>,
+    /// What it does to every call when the script is at its end.
+    fault: Mutex<Option<&'static str>>,
     never: Notify,
 }
 
 async fn take(State(erp): State<Arc<Erp>>, headers: HeaderMap) -> (StatusCode, HeaderMap, String) {
     let key = headers["Idempotency-Key"].to_str().unwrap().to_owned();
     assert!(headers.contains_key("traceparent"));
-    let turn = erp.script.lock().unwrap().pop_front().unwrap_or("take");
+    let scripted = erp.script.lock().unwrap().pop_front();
+    let turn = scripted.or(*erp.fault.lock().unwrap()).unwrap_or("take");
     let commit = || erp.documents.lock().unwrap().entry(key.clone()).or_default().push("x".to_owned());
     let answer = |status: u16, body: &str| (StatusCode::from_u16(status).unwrap(), HeaderMap::new(), body.to_owned());
     match turn {
@@ -126,6 +129,9 @@ async fn take(State(erp): State<Arc<Erp>>, headers: HeaderMap) -> (StatusCode, H
             headers.insert("Retry-After", "7".parse().unwrap());
             (StatusCode::TOO_MANY_REQUESTS, headers, String::new())
         }
+        "unauthorised" => answer(401, ""),
+        "too many" => answer(400, r#"{"error":{"code":"SSS_REQUEST_LIMIT_EXCEEDED"}}"#),
+        "busy" => answer(503, ""),
         "closed" => answer(422, "the period is closed"),
         "reject" => answer(422, r#"{"code":"E021","message":"item not found"}"#),
         _ => {
@@ -136,6 +142,10 @@ async fn take(State(erp): State<Arc<Erp>>, headers: HeaderMap) -> (StatusCode, H
 }
 
 async fn find(State(erp): State<Arc<Erp>>, Path(key): Path<String>) -> (StatusCode, String) {
+    let is_mute = *erp.fault.lock().unwrap() == Some("no answer");
+    if is_mute {
+        erp.never.notified().await;
+    }
     if erp.documents.lock().unwrap().contains_key(&key) {
         (StatusCode::OK, r#"{"id":"FOUND"}"#.to_owned())
     } else {
@@ -219,6 +229,70 @@ fn a_destination_that_is_not_there_is_an_outage_and_no_attempt() {
     drop(deliverer);
     let store = SqliteStore::open(&dir.path().join("ledger.sqlite"), Arc::new(|| 1)).unwrap();
     assert!(Store::reads(&store).parked(10).unwrap().is_empty());
+}
+
+#[test]
+fn an_hour_of_any_fault_is_one_incident_parks_nothing_and_flows_again_within_half_a_minute() {
+    const HOUR_MS: i64 = 3_600_000;
+    let faults = [
+        ("unauthorised", FaultClass::Auth),
+        ("too many", FaultClass::Limit),
+        ("busy", FaultClass::Outage),
+        ("no answer", FaultClass::Outage),
+    ];
+    let runtime = Runtime::new().unwrap();
+    for (fault, class) in faults {
+        let erp = Arc::new(Erp { fault: Mutex::new(Some(fault)), ..Erp::default() });
+        let url = serve(&runtime, Arc::clone(&erp));
+        let dir = tempfile::tempdir().unwrap();
+        // What answers may take its time on a busy machine; what does not is waited for some hundred times.
+        let timeout = Duration::from_millis(if fault == "no answer" { 20 } else { 10_000 });
+        let mut profile = Profile { timeout, ..profile(&url) };
+        profile.rules.push(Rule {
+            status: Some(400),
+            body: Some(regex::Regex::new("REQUEST_LIMIT_EXCEEDED").unwrap()),
+            meaning: Meaning::Fault(FaultClass::Limit),
+        });
+        let consumer = HttpConsumer::new(profile.clone(), runtime.handle().clone()).unwrap();
+        let board = Board::new(["erp".to_owned()]);
+        let mut deliverer = Deliverer::open("erp", ledger(dir.path(), 20), consumer, board.clone(), 1).unwrap();
+
+        let (mut now_ms, mut tried_ms, mut begun) = (0, 0, Vec::new());
+        while now_ms < HOUR_MS {
+            tried_ms = now_ms;
+            now_ms = match deliverer.step(now_ms).unwrap() {
+                Step::Worked => now_ms + 1,
+                Step::Paused { until_ms } | Step::Idle { until_ms: Some(until_ms) } => until_ms,
+                Step::Idle { until_ms: None } => panic!("{fault}: nothing is left to do"),
+            };
+            begun.extend(board.incidents().get("erp").map(|incident| (incident.since_ms, incident.class)));
+        }
+        begun.dedup();
+        assert!(erp.documents.lock().unwrap().is_empty(), "{fault}");
+        assert_eq!(begun.len(), 1, "{fault}: {begun:?}");
+        assert_eq!(begun[0].1, class, "{fault}");
+
+        *erp.fault.lock().unwrap() = None;
+        while erp.documents.lock().unwrap().is_empty() {
+            now_ms = match deliverer.step(now_ms).unwrap() {
+                Step::Worked => now_ms + 1,
+                Step::Paused { until_ms } | Step::Idle { until_ms: Some(until_ms) } => until_ms,
+                Step::Idle { until_ms: None } => panic!("{fault}: nothing flows"),
+            };
+        }
+        // It recovers in the moment after a try failed: the longest wait there is.
+        assert!(now_ms <= tried_ms + 30_000, "{fault}: tried at {tried_ms}, flows again at {now_ms}");
+        while deliverer.step(now_ms).unwrap() != (Step::Idle { until_ms: None }) {
+            now_ms += 1_000;
+        }
+
+        drop(deliverer);
+        let store = SqliteStore::open(&dir.path().join("ledger.sqlite"), Arc::new(|| 1)).unwrap();
+        let documents = erp.documents.lock().unwrap();
+        assert!(documents.len() == 20 && documents.values().all(|made| made.len() == 1), "{fault}: {documents:?}");
+        assert!(Store::reads(&store).parked(10).unwrap().is_empty(), "{fault}");
+    }
+    runtime.shutdown_background();
 }
 
 /// Refuses everything under a code until it knows what it lacked.

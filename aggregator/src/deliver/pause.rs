@@ -4,8 +4,10 @@ use crate::consumers::FaultClass;
 
 /// First delay, milliseconds.
 const DELAY_FIRST_MS: u64 = 500;
-/// Longest delay, milliseconds.
-pub const DELAY_MAX_MS: u64 = 300_000;
+/// Longest delay, milliseconds: a try is one call with one event, and what waits should flow again half a minute after it can.
+pub const DELAY_MAX_MS: u64 = 25_000;
+/// Longest time that a destination may ask for, milliseconds.
+const RETRY_AFTER_MAX_MS: u64 = 3_600_000;
 
 /// One incident of a destination, from its first fault to its next success.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,7 +57,7 @@ impl Pause {
         let opens = self.incident.is_none();
         let (since_ms, failures) =
             self.incident.as_ref().map_or((now_ms, 1), |i| (i.since_ms, i.failures.saturating_add(1)));
-        let delay = backoff(failures, self.seed).max(after_ms.unwrap_or(0).min(DELAY_MAX_MS * 12));
+        let delay = backoff(failures, self.seed).max(after_ms.unwrap_or(0).min(RETRY_AFTER_MAX_MS));
         let next_try_ms = now_ms.saturating_add_unsigned(delay);
         self.incident = Some(Incident { class, reason: reason.to_owned(), since_ms, failures, next_try_ms });
         opens
