@@ -4,6 +4,7 @@
 //! folder's lock, are made by the command itself.
 
 mod check;
+mod consumers;
 mod copies;
 mod erp;
 mod events;
@@ -61,6 +62,9 @@ pub enum Command {
     /// Events that wait for a person
     #[command(subcommand)]
     Parked(ParkedCommand),
+    /// Destinations: how far each is, and whether it is paused
+    #[command(subcommand)]
+    Consumers(ConsumersCommand),
     /// ERPs and how they can be reached
     #[command(subcommand)]
     Erp(ErpCommand),
@@ -90,6 +94,48 @@ pub struct SearchArgs {
     /// As JSON
     #[arg(long)]
     pub json: bool,
+}
+
+/// Destinations.
+#[derive(Debug, Subcommand)]
+pub enum ConsumersCommand {
+    /// How far each is with each site, what waits for a person, and whether it is paused
+    List(FormArgs),
+    /// Send nothing to it until it is resumed; what comes waits in order
+    Pause(PauseArgs),
+    /// Go on
+    Resume(ResumeArgs),
+}
+
+/// How to write the answer.
+#[derive(Debug, Args)]
+pub struct FormArgs {
+    /// As JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Which destination is paused.
+#[derive(Debug, Args)]
+pub struct PauseArgs {
+    /// Its name in the configuration
+    pub consumer: String,
+    /// Why; kept in the audit trail
+    #[arg(long)]
+    pub reason: String,
+    /// Who decides; kept in the audit trail
+    #[arg(long)]
+    pub by: String,
+}
+
+/// Which destination goes on.
+#[derive(Debug, Args)]
+pub struct ResumeArgs {
+    /// Its name in the configuration
+    pub consumer: String,
+    /// Who decides; kept in the audit trail
+    #[arg(long)]
+    pub by: String,
 }
 
 /// ERPs and how they can be reached.
@@ -210,6 +256,14 @@ pub enum CliError {
         /// Place.
         place: String,
     },
+    /// Not the name of a destination.
+    #[error("no destination is called {name}: the configuration names {known}")]
+    NoSuchConsumer {
+        /// What was given.
+        name: String,
+        /// Those that there are.
+        known: String,
+    },
     /// Nothing waits under that code.
     #[error("no event waits under code {code}: see parked groups")]
     NoSuchGroup {
@@ -252,7 +306,7 @@ impl CliError {
             Self::Place { .. } | Self::Site(_) | Self::Zone { .. } | Self::Nonce { .. } => 2,
             Self::Pki(error) if error.is_callers() => 1,
             Self::Pki(_) | Self::Service(_) | Self::Logging(_) => 69,
-            Self::NotParked { .. } | Self::NoSuchGroup { .. } | Self::Refused { .. } => 1,
+            Self::NoSuchConsumer { .. } | Self::NotParked { .. } | Self::NoSuchGroup { .. } | Self::Refused { .. } => 1,
             Self::ErpTest { .. } => 69,
             Self::Consumer(_) => 78,
             Self::Unanswered { .. } | Self::Running => 75,
@@ -294,6 +348,9 @@ pub fn run(cli: &Cli, out: &mut dyn io::Write) -> Result<(), CliError> {
         Command::Broker(command) => broker(&config, command, out),
         Command::Events(EventsCommand::Find(args)) => find(&config, args, out),
         Command::Events(EventsCommand::Trace(args)) => trace(&config, args, out),
+        Command::Consumers(ConsumersCommand::List(args)) => consumers::list(&config, args, out),
+        Command::Consumers(ConsumersCommand::Pause(args)) => consumers::pause(&config, args, out),
+        Command::Consumers(ConsumersCommand::Resume(args)) => consumers::resume(&config, args, out),
         Command::Erp(ErpCommand::Test) => erp_test(&config, out),
         Command::Parked(ParkedCommand::Groups(args)) => groups(&config, args, out),
         Command::Parked(ParkedCommand::List(args)) => list(&config, args, out),

@@ -125,3 +125,26 @@ fn a_group_is_one_row_and_one_decision() {
     assert!(done.contains("retry 1.1 for erp: done"), "{done}");
     assert!(matches!(refused, Err(CliError::NoSuchGroup { code }) if code == "E099"));
 }
+
+#[test]
+fn a_destination_is_paused_by_name_and_its_list_says_by_whom() {
+    let dir = tempfile::tempdir().unwrap();
+    drop(fill(dir.path()));
+    let text = format!(
+        "[centre]\nname = \"ACME\"\n[state]\ndir = \"{0}\"\n[[consumer]]\nname = \"erp\"\nkind = \"sql\"\npath = \"{0}/s.db\"\n",
+        dir.path().display()
+    );
+    let config = Config::parse(Path::new("a.toml"), &text).unwrap();
+    let pause = |consumer: &str| PauseArgs { consumer: consumer.into(), reason: "upgrade".into(), by: "kim".into() };
+
+    said(|out| consumers::pause(&config, &pause("erp"), out));
+    let paused = said(|out| consumers::list(&config, &FormArgs { json: false }, out));
+    said(|out| consumers::resume(&config, &ResumeArgs { consumer: "erp".into(), by: "kim".into() }, out));
+    let runs = said(|out| consumers::list(&config, &FormArgs { json: true }, out));
+    let unknown = consumers::pause(&config, &pause("epr"), &mut Vec::new());
+
+    assert!(paused.contains("paused by kim: upgrade") && paused.contains("1 parked"), "{paused}");
+    let rows: serde_json::Value = serde_json::from_str(&runs).unwrap();
+    assert_eq!((rows[0]["paused"].as_str(), rows[0]["parked"].as_u64()), (None, Some(1)));
+    assert!(matches!(unknown, Err(CliError::NoSuchConsumer { known, .. }) if known == "erp"));
+}

@@ -241,6 +241,7 @@ fn an_hour_of_any_fault_is_one_incident_parks_nothing_and_flows_again_within_hal
         ("no answer", FaultClass::Outage),
     ];
     let runtime = Runtime::new().unwrap();
+    let limit = regex::Regex::new("REQUEST_LIMIT_EXCEEDED").unwrap();
     for (fault, class) in faults {
         let erp = Arc::new(Erp { fault: Mutex::new(Some(fault)), ..Erp::default() });
         let url = serve(&runtime, Arc::clone(&erp));
@@ -250,7 +251,7 @@ fn an_hour_of_any_fault_is_one_incident_parks_nothing_and_flows_again_within_hal
         let mut profile = Profile { timeout, ..profile(&url) };
         profile.rules.push(Rule {
             status: Some(400),
-            body: Some(regex::Regex::new("REQUEST_LIMIT_EXCEEDED").unwrap()),
+            body: Some(limit.clone()),
             meaning: Meaning::Fault(FaultClass::Limit),
         });
         let consumer = HttpConsumer::new(profile.clone(), runtime.handle().clone()).unwrap();
@@ -365,4 +366,29 @@ fn what_the_destination_did_not_know_is_tried_again_in_time_and_other_refusals_a
 
         assert_eq!(applied.lock().unwrap().len(), expected, "{code}");
     }
+}
+
+#[test]
+fn a_paused_destination_gets_nothing_until_it_is_resumed() {
+    let dir = tempfile::tempdir().unwrap();
+    let (knows, applied): (Arc<std::sync::atomic::AtomicBool>, Arc<Mutex<Vec<String>>>) = Default::default();
+    knows.store(true, std::sync::atomic::Ordering::Relaxed);
+    let pause = |reason: Option<&str>| crate::ledger::Change::Pause {
+        consumer: "erp".to_owned(),
+        reason: reason.map(str::to_owned),
+        by: "kim".to_owned(),
+    };
+    let mut store = ledger(dir.path(), 5);
+    store.change(&[pause(Some("upgrade"))]).unwrap();
+    let lacking = Lacking { code: "", knows, applied: applied.clone() };
+    let mut deliverer = Deliverer::open("erp", store, lacking, Board::default(), 1).unwrap();
+
+    let stepped = deliverer.step(1).unwrap();
+    let before = applied.lock().unwrap().len();
+    let mut other = SqliteStore::open(&dir.path().join("ledger.sqlite"), Arc::new(|| 1)).unwrap();
+    other.change(&[pause(None)]).unwrap();
+    settle(&mut deliverer);
+
+    assert!(matches!(stepped, Step::Paused { until_ms } if until_ms > 1));
+    assert_eq!((before, applied.lock().unwrap().len()), (0, 5));
 }

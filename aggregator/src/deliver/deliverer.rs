@@ -23,6 +23,8 @@ use crate::{
 const BATCHES_PER_READ: usize = 16;
 /// Time between two looks whether the destination knows now what it did not know, milliseconds.
 pub const RECHECK_EVERY_MS: i64 = 10 * 60 * 1000;
+/// Time between two looks whether a person has resumed it, milliseconds.
+const PAUSED_LOOK_MS: i64 = 1_000;
 /// Parked events that are tried again at each look: each may cost a call of its own.
 const RECHECK_MAX: usize = 20;
 
@@ -146,6 +148,9 @@ impl<B: Books, C: Consumer> Deliverer<B, C> {
         let mut worked = self.read_more()?;
         // After reading: at a start, what is parked is known only then.
         worked |= self.answer_operators()?;
+        if self.books.reads().paused(&self.name).map_err(|e| self.ledger(e))?.is_some() {
+            return Ok(Step::Paused { until_ms: now_ms.saturating_add(PAUSED_LOOK_MS) });
+        }
         worked |= self.recheck(now_ms)?;
         if let Some(until) = self.pause.paused_until(now_ms) {
             return Ok(Step::Paused { until_ms: until });

@@ -11,6 +11,9 @@ use super::{
     sqlite::SqliteStore,
 };
 
+/// Beginning of the key under which a pause is kept, before the consumer's name.
+pub(super) const PAUSED: &str = "paused ";
+
 /// What a delivery is at that its cursor does not tell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
@@ -177,6 +180,15 @@ pub enum Change {
         /// By whom.
         by: String,
     },
+    /// Pauses a consumer until a person resumes it, or resumes it.
+    Pause {
+        /// Consumer.
+        consumer: String,
+        /// Why it is paused; `None` resumes it.
+        reason: Option<String>,
+        /// By whom.
+        by: String,
+    },
     /// A backup that passed its check holds this stream.
     BackedUp {
         /// Site.
@@ -217,6 +229,7 @@ impl SqliteStore {
                 params![op_id, if *done { 2 } else { 3 }, result],
             ),
             Change::Decide { loc, kind, reason, by } => self.decide(*loc, *kind, reason, by),
+            Change::Pause { consumer, reason, by } => self.pause(consumer, reason.as_deref(), by),
             Change::BackedUp { site, epoch, through } => {
                 let site_no = self.site_no(site)?;
                 self.run(
@@ -236,6 +249,24 @@ impl SqliteStore {
         values: impl rusqlite::Params,
     ) -> Result<(), LedgerError> {
         self.db.conn.prepare_cached(text).and_then(|mut s| s.execute(values)).map(drop).map_err(sql(doing))
+    }
+
+    fn pause(&mut self, consumer: &str, reason: Option<&str>, by: &str) -> Result<(), LedgerError> {
+        let key = format!("{PAUSED}{consumer}");
+        match reason {
+            Some(reason) => self.run(
+                "pause a consumer",
+                "INSERT OR REPLACE INTO meta VALUES (?1, CAST(?2 AS BLOB))",
+                params![key, format!("{by}: {reason}")],
+            )?,
+            None => self.run("resume a consumer", "DELETE FROM meta WHERE key = ?1", [key])?,
+        }
+        self.append_audit(&Entry {
+            who: by.to_owned(),
+            act: if reason.is_some() { "pause" } else { "resume" }.to_owned(),
+            subject: consumer.to_owned(),
+            detail: reason.unwrap_or_default().to_owned(),
+        })
     }
 
     fn put_delivery(&mut self, row: &DeliveryRow) -> Result<(), LedgerError> {

@@ -92,6 +92,25 @@ pub fn all<S: Store>(mut make: impl FnMut() -> S) {
     links_and_cursors_come_back(make());
     decisions_reach_every_consumer(make());
     the_audit_trail_is_a_chain(make());
+    a_pause_lasts_until_it_is_taken_back(make());
+}
+
+fn a_pause_lasts_until_it_is_taken_back<S: Store>(mut store: S) {
+    let pause = |reason: Option<&str>| Change::Pause {
+        consumer: "erp".to_owned(),
+        reason: reason.map(str::to_owned),
+        by: "kim".to_owned(),
+    };
+    store.change(&[pause(Some("upgrade"))]).expect("it is paused");
+    let paused = store.reads().paused("erp").expect("it is read");
+    let other = store.reads().paused("staging").expect("it is read");
+    store.change(&[pause(None)]).expect("it is resumed");
+    let resumed = store.reads().paused("erp").expect("it is read");
+    let acts: Vec<String> =
+        store.reads().audit_rows(1, 10).expect("the trail is read").into_iter().map(|row| row.entry.act).collect();
+
+    assert_eq!((paused.as_deref(), other, resumed), (Some("kim: upgrade"), None, None));
+    assert_eq!(acts, ["pause", "resume"]);
 }
 
 fn on_hand<S: Store>(store: &S, site: &str, sku: &str) -> i64 {

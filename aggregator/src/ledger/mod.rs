@@ -323,6 +323,11 @@ pub trait Reads {
     /// # Errors
     /// [`LedgerError`].
     fn op(&self, op_id: i64) -> Result<Option<OpRow>, LedgerError>;
+    /// Who paused a consumer and why; `None` where it is not paused.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    fn paused(&self, consumer: &str) -> Result<Option<String>, LedgerError>;
     /// Audit trail from this number on, at most `limit`.
     ///
     /// # Errors

@@ -14,6 +14,7 @@ use super::{
     ADMIT_TARGET, BalanceRow, CursorRow, DeliveryRow, Fates, LinkRow, Loc, OpKind, OpRow, Reads, RefusalRow,
     RefusalState, SiteFacts, Stage, Standing, StoredBatch,
     audit::{AuditRow, Entry},
+    change::PAUSED,
     error::{LedgerError, sql},
     keys, runs, sqlite,
     terms::term_hash,
@@ -273,6 +274,16 @@ impl Reads for SqliteReader {
 
     fn op(&self, op_id: i64) -> Result<Option<OpRow>, LedgerError> {
         self.one("read a request", &format!("{OP} WHERE op_id = ?1"), [op_id], op)
+    }
+
+    fn paused(&self, consumer: &str) -> Result<Option<String>, LedgerError> {
+        let key = format!("{PAUSED}{consumer}");
+        self.one(
+            "read whether a consumer is paused",
+            "SELECT CAST(value AS TEXT) FROM meta WHERE key = ?1",
+            [key],
+            |r| r.get(0),
+        )
     }
 
     fn audit_rows(&self, from: i64, limit: usize) -> Result<Vec<AuditRow>, LedgerError> {

@@ -23,7 +23,7 @@ fn the_sqlite_store_conforms() {
         SqliteStore::open(&dir.path().join(format!("{n}.sqlite")), clock()).unwrap()
     });
 
-    assert_eq!(n, 12);
+    assert_eq!(n, 13);
 }
 
 #[test]
