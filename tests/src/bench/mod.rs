@@ -6,6 +6,7 @@
 
 pub mod bare;
 pub mod codec;
+mod deliver;
 pub mod export;
 mod formats;
 pub mod latency;
@@ -96,6 +97,7 @@ type Measurement = (&'static str, fn(&Options, &Path, &mut Rows) -> anyhow::Resu
 const ALL: &[Measurement] = &[
     ("codec", codec::measure),
     ("formats", formats::measure),
+    ("deliver", deliver::measure),
     ("line", line::measure),
     ("small", small::measure),
     ("latency", latency::measure),
