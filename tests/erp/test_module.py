@@ -140,9 +140,15 @@ class Case(unittest.TestCase):
         with self.assertRaises(Fault) as caught:
             (client or CLIENT).apply(*documents)
         self.assertEqual('UserError', caught.exception.kind)
+        said, message = caught.exception.refusal, caught.exception.message
         self.assertEqual(
-            {'key': documents[by]['key'], 'code': code},
-            caught.exception.refusal, caught.exception.message)
+            (documents[by]['key'], code), (said['key'], said['code']), message)
+        # The labels are those with which the sentence begins: without them
+        # two refusals of one cause read alike.
+        start = f'Document "{said["document"]}"'
+        if said['line'] is not None:
+            start += f', line {said["line"]}: '
+        self.assertTrue(message.startswith(start), (start, message))
         self.assertEqual([], CLIENT.call('docksync.event', 'lookup',
                 [d['key'] for d in documents]))
         return caught.exception.message
@@ -378,7 +384,8 @@ class Access(Case):
             with self.assertRaises(Fault) as caught:
                 outsider.call('docksync.event', method, *args)
             self.assertEqual(
-                {'key': None, 'code': 'ACCESS'}, caught.exception.refusal)
+                {'key': None, 'code': 'ACCESS', 'document': None, 'line': None},
+                caught.exception.refusal)
         with self.assertRaises(Fault):
             outsider.search('docksync.event', [], ['key'])
 
