@@ -14,8 +14,15 @@ fn main() -> ExitCode {
     match cli::run(&cli, &mut std::io::stdout()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
+            let mut words = error.to_string();
+            let mut cause = std::error::Error::source(&error);
+            while let Some(inner) = cause {
+                words.push_str(": ");
+                words.push_str(&inner.to_string());
+                cause = inner.source();
+            }
             // Where standard error is closed, the exit code alone has to tell.
-            drop(writeln!(std::io::stderr(), "error: {error}"));
+            drop(writeln!(std::io::stderr(), "error: {words}"));
             ExitCode::from(error.code())
         }
     }
