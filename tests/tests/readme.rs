@@ -218,6 +218,18 @@ fn every_command_of_the_table_is_there() {
 }
 
 #[test]
+fn the_demo_takes_its_options_as_the_readme_writes_them() {
+    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
+    let output = Command::new(cargo).args(["demo", "--", "--help"]).current_dir(root()).output().unwrap();
+
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    for option in ["--for", "--cut", "--kill", "--erp", "--json"] {
+        assert!(said.contains(option), "{option} is missing in\n{said}");
+    }
+}
+
+#[test]
 fn the_demo_ends_by_itself_with_nothing_lost_or_doubled() {
     let output = process::output("demo", &["--for", "8s", "--json"]).unwrap();
 
