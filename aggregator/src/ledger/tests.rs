@@ -183,3 +183,29 @@ fn speed_of_commits_is_printed() {
     println!("ledger: {EVENTS} events in {took:?}, {:.0}/s", EVENTS as f64 / took.as_secs_f64());
     assert_eq!(store.reads().sites().unwrap()[0].new, EVENTS as u64);
 }
+
+#[test]
+fn a_ledger_of_the_first_schema_is_brought_to_this_one_and_knows_its_events() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("ledger.sqlite");
+    let old = rusqlite::Connection::open(&path).unwrap();
+    old.execute_batch(include_str!("migrations/001_ledger.sql")).unwrap();
+    old.pragma_update(None, "user_version", 1).unwrap();
+    let mut stream = Stream::new("DC01", 1);
+    let batch = stream.batch(&[receipt("DC01", "R-1", "A", 1)]);
+    let (id, digest) = (batch.events[0].id, batch.events[0].digests.content);
+    let content = i64::from_be_bytes(digest[..8].try_into().unwrap());
+    old.execute(
+        "INSERT INTO event_key VALUES (?1, ?2, ?3)",
+        rusqlite::params![id.as_bytes(), content, Loc::new(7, 0).0],
+    )
+    .unwrap();
+    drop(old);
+
+    let mut store = SqliteStore::open(&path, clock()).unwrap();
+    let known = store.reads().event(id).unwrap();
+    let committed = store.commit(&[batch], &[]).unwrap();
+
+    assert_eq!(known, Some(Loc::new(7, 0)));
+    assert_eq!((committed[0].new, committed[0].duplicate), (0, 1));
+}
