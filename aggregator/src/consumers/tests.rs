@@ -392,3 +392,54 @@ fn a_paused_destination_gets_nothing_until_it_is_resumed() {
     assert!(matches!(stepped, Step::Paused { until_ms } if until_ms > 1));
     assert_eq!((before, applied.lock().unwrap().len()), (0, 5));
 }
+
+/// Notes what it is given and knows none of it.
+struct Stranger(Arc<Mutex<Vec<String>>>);
+
+impl Consumer for Stranger {
+    fn capability(&self) -> Capability {
+        Capability::OwnKey
+    }
+    fn is_ordered(&self) -> bool {
+        false
+    }
+    fn heals(&self, code: &str) -> Heals {
+        erp::heals(code)
+    }
+    fn batch_max(&self) -> usize {
+        10
+    }
+    fn apply(&mut self, batch: &[Delivery]) -> Vec<Outcome> {
+        let apply = |delivery: &Delivery| {
+            self.0.lock().unwrap().push(delivery.event.correlation_id.clone());
+            Outcome::Rejected { code: "UNKNOWN_PRODUCT".to_owned(), reason: "lacking".to_owned() }
+        };
+        batch.iter().map(apply).collect()
+    }
+    fn look_up(&mut self, _: &Delivery) -> LookUp {
+        LookUp::Absent
+    }
+}
+
+#[test]
+fn events_that_never_heal_do_not_keep_others_from_being_tried() {
+    use std::sync::atomic::{AtomicI64, Ordering};
+    let dir = tempfile::tempdir().unwrap();
+    drop(ledger(dir.path(), 45));
+    let (clock, tried): (Arc<AtomicI64>, Arc<Mutex<Vec<String>>>) = Default::default();
+    let now = Arc::clone(&clock);
+    let path = dir.path().join("ledger.sqlite");
+    let store = SqliteStore::open(&path, Arc::new(move || now.load(Ordering::Relaxed))).unwrap();
+    let mut deliverer = Deliverer::open("erp", store, Stranger(tried.clone()), Board::default(), 1).unwrap();
+    settle(&mut deliverer);
+    tried.lock().unwrap().clear();
+
+    for round in 1..=3 {
+        let now_ms = RECHECK_EVERY_MS * 2 * round;
+        clock.store(now_ms, Ordering::Relaxed);
+        while deliverer.step(now_ms).unwrap() == Step::Worked {}
+    }
+
+    let tried: std::collections::BTreeSet<String> = tried.lock().unwrap().iter().cloned().collect();
+    assert_eq!(tried.len(), 45, "three rounds of twenty reach every one");
+}

@@ -164,7 +164,7 @@ impl<B: Books, C: Consumer> Deliverer<B, C> {
         if worked { Ok(Step::Worked) } else { Ok(Step::Idle { until_ms: due }) }
     }
 
-    /// Lets go of what heals by itself: at a start what the configuration lacked, and now and then, oldest first, a few of what the
+    /// Lets go of what heals by itself: at a start what the configuration lacked, and now and then a few of what the
     /// destination did not know.
     fn recheck(&mut self, now_ms: i64) -> Result<bool, DeliverError> {
         let is_first = self.recheck_ms.is_none();
@@ -172,25 +172,28 @@ impl<B: Books, C: Consumer> Deliverer<B, C> {
             return Ok(false);
         }
         self.recheck_ms = Some(now_ms.saturating_add(RECHECK_EVERY_MS));
+        let mut parked = Vec::new();
+        for site in self.sites.keys() {
+            let rows = self.books.reads().deliveries(&self.name, site).map_err(|e| self.ledger(e))?;
+            parked.extend(rows.into_iter().filter(|row| row.stage == Stage::Parked));
+        }
+        // A few that never heal must not keep the rest from being tried.
+        parked.sort_by_key(|row| (row.at_ms, row.loc));
         let (mut changes, mut room, mut released) = (Vec::new(), RECHECK_MAX, 0_usize);
-        let names: Vec<SiteId> = self.sites.keys().cloned().collect();
-        for site in names {
-            let rows = self.books.reads().deliveries(&self.name, &site).map_err(|e| self.ledger(e))?;
-            for row in rows.into_iter().filter(|row| row.stage == Stage::Parked) {
-                let is_due = match self.consumer.heals(&row.code) {
-                    Heals::ByPerson => false,
-                    Heals::AtStart => is_first,
-                    Heals::ByTime if room > 0 => {
-                        room -= 1;
-                        true
-                    }
-                    Heals::ByTime => false,
-                };
-                if is_due {
-                    self.cache.remove(&row.loc);
-                    changes.extend(self.on(&site, |m| m.retry(row.loc).unwrap_or_default()));
-                    released += 1;
+        for row in parked {
+            let is_due = match self.consumer.heals(&row.code) {
+                Heals::ByPerson => false,
+                Heals::AtStart => is_first,
+                Heals::ByTime if room > 0 => {
+                    room -= 1;
+                    true
                 }
+                Heals::ByTime => false,
+            };
+            if is_due {
+                self.cache.remove(&row.loc);
+                changes.extend(self.on(&row.site, |m| m.retry(row.loc).unwrap_or_default()));
+                released += 1;
             }
         }
         if released == 0 {
