@@ -14,4 +14,5 @@ pub mod ledger;
 pub mod logging;
 pub mod pki;
 pub mod receive;
+pub mod reconcile;
 pub mod run;

@@ -46,6 +46,13 @@ use crate::{
         listener::{Listener, ListenerLimits},
         transport::{Outbound, Ports},
     },
+    reconcile::{
+        self,
+        complete::Told,
+        gate::{Gate, Gates},
+        run::Destination,
+        shell::Wants,
+    },
 };
 
 /// How often the register is read again: revocations of the command line take effect within it.
@@ -86,6 +93,7 @@ async fn serve(config: &Config) -> anyhow::Result<()> {
     let (writer, ledger) = LedgerWriter::start(store, config.ledger.room_bytes_min)?;
     let board = Board::new(config.consumers.iter().filter(|c| c.is_erp).map(|c| c.name.clone()));
     let views = Views::default();
+    let wants = Wants::default();
     // Before anyone is told that it runs: whoever knows that may ask it to stop.
     let terminate = signal(SignalKind::terminate())?;
     let stop = CancellationToken::new();
@@ -121,6 +129,7 @@ async fn serve(config: &Config) -> anyhow::Result<()> {
             let asked = ask(&register, |pki, (site, nonce)| pki.is_approved(&site, nonce).unwrap_or(false));
             Arc::new(move |site, nonce| asked((site, nonce)))
         },
+        wants: wants.clone(),
         kept: config.state_dir.join("kept"),
         active: std::sync::atomic::AtomicUsize::new(0),
     };
@@ -134,7 +143,9 @@ async fn serve(config: &Config) -> anyhow::Result<()> {
     rooms.spawn(async move {
         ("enrolment", enroll_api::serve(enroll, enroll_tls, state, enroll_stop).await.map_err(Into::into))
     });
-    let deliveries = start_deliveries(config, &ledger, &board, &clock, &stop)?;
+    let gates: Gates = config.consumers.iter().map(|c| (c.name.clone(), Gate::default())).collect();
+    let mut deliveries = start_deliveries(config, &ledger, &board, &clock, &stop, &gates)?;
+    deliveries.push(start_reconcile(config, &ledger, (&views, &register, &wants), &clock, &stop, &gates)?);
     let insight = InsightRoom {
         listener: page,
         hosts: Vec::new(),
@@ -242,6 +253,7 @@ fn start_deliveries(
     board: &Board,
     clock: &Clock,
     stop: &CancellationToken,
+    gates: &Gates,
 ) -> anyhow::Result<Vec<(String, std::thread::JoinHandle<anyhow::Result<()>>)>> {
     let wake = Wake {
         commits: ledger.commits(),
@@ -255,9 +267,10 @@ fn start_deliveries(
         let destination = consumer.open(tokio::runtime::Handle::current())?;
         let books = LiveBooks::open(ledger.clone())?;
         let deliverer = Deliverer::open(&name, books, destination, board.clone(), rand::random())?;
+        let gate = gates.get(&name).cloned().unwrap_or_default();
         let (wake, end) = (wake.clone(), stop.clone());
         let thread = std::thread::Builder::new().name(format!("to-{name}")).spawn(move || {
-            let result = deliver::shell::run(deliverer, wake).map_err(anyhow::Error::from);
+            let result = deliver::shell::run(deliverer, wake, &gate).map_err(anyhow::Error::from);
             end_on_error(&result, &end);
             result
         })?;
@@ -271,6 +284,62 @@ fn start_deliveries(
     })?;
     threads.push(("operators".to_owned(), thread));
     Ok(threads)
+}
+
+/// One thread that compares books. Its end is said and ends nothing else: books can be compared later.
+fn start_reconcile(
+    config: &Config,
+    ledger: &LedgerHandle,
+    (views, register, wants): (&Views, &Register, &Wants),
+    clock: &Clock,
+    stop: &CancellationToken,
+    gates: &Gates,
+) -> anyhow::Result<(String, std::thread::JoinHandle<anyhow::Result<()>>)> {
+    let (views, register) = (views.clone(), Arc::clone(register));
+    let room = reconcile::shell::Room {
+        state_dir: config.state_dir.clone(),
+        ledger: ledger.clone(),
+        settings: config.reconcile.clone(),
+        destinations: destinations(config, gates)?,
+        told: Arc::new(move |site| {
+            let view = views.all().remove(site)?;
+            let (totals_head, clock_ms) = view.totals_at;
+            let day = Timestamp::from_millisecond(clock_ms).unwrap_or_default().strftime("%Y%m%d").to_string();
+            let totals_day = day.parse().unwrap_or(0);
+            let told = Told { epoch: view.epoch, head: view.head, totals: view.totals, totals_head, totals_day };
+            view.heard_at.is_some().then_some(told)
+        }),
+        zones: Arc::new(move || {
+            let sites = register.lock().unwrap_or_else(PoisonError::into_inner).list_sites().unwrap_or_default();
+            sites.into_iter().filter(|s| s.revoked_at.is_none()).map(|s| (s.site, s.time_zone)).collect()
+        }),
+        wants: wants.clone(),
+        clock: Arc::clone(clock),
+        runtime: tokio::runtime::Handle::current(),
+        stop: stop.clone(),
+    };
+    let waits = stop.clone();
+    let thread = std::thread::Builder::new().name("reconcile".to_owned()).spawn(move || {
+        let runtime = room.runtime.clone();
+        if let Err(error) = reconcile::shell::run(room) {
+            tracing::error!(error = %anyhow::Error::from(error), "books are not compared until the next start");
+            runtime.block_on(waits.cancelled());
+        }
+        Ok(())
+    })?;
+    Ok(("reconcile".to_owned(), thread))
+}
+
+/// The ERPs that can tell their balances.
+pub(crate) fn destinations(config: &Config, gates: &Gates) -> anyhow::Result<Vec<Destination>> {
+    let mut all = Vec::new();
+    for consumer in config.consumers.iter().filter(|c| c.is_erp) {
+        if let Some(balances) = consumer.balances(tokio::runtime::Handle::current())? {
+            let gate = gates.get(&consumer.name).cloned().unwrap_or_default();
+            all.push(Destination { name: consumer.name.clone(), balances, gate });
+        }
+    }
+    Ok(all)
 }
 
 /// A room that keeps the ledger has failed: nothing may go on as if it had not.

@@ -22,6 +22,8 @@ pub struct Movement<'e> {
     pub lot: &'e str,
     /// Stock status; empty means `available`.
     pub status: &'e str,
+    /// Unit of the quantity; empty means pieces.
+    pub uom: &'e str,
     /// Signed quantity in millionths of the line's unit.
     pub micros: i64,
 }
@@ -56,6 +58,7 @@ pub fn movements<'e>(event: &'e Event, mut each: impl FnMut(Movement<'e>)) {
             sku: &line.item.sku,
             lot: &line.lot,
             status: if status == "available" { "" } else { status },
+            uom: &line.uom,
             micros: micros(quantity).saturating_mul(sign * direction),
         };
         match event.event_type {

@@ -163,3 +163,42 @@ fn what_is_lacking_parks_under_one_cause_and_is_released_by_adding_it() {
     line.site.stop().unwrap();
     line.centre.stop().unwrap();
 }
+
+#[test]
+fn the_books_of_ledger_and_erp_are_compared_and_what_was_changed_in_the_erp_is_found_and_corrected() {
+    let dir = tempfile::tempdir().unwrap();
+    let line = Line::start(dir.path(), "");
+    line.adjust(0..5, "SKU-0001", "EA");
+    line.await_effects(5);
+    let run = || -> Value { serde_json::from_str(&line.centre.command(&["recon", "run", "--json"]).unwrap()).unwrap() };
+    let first = run();
+    let tryton =
+        |report: &Value| report["sides"].as_array().unwrap().iter().find(|s| s["side"] == "tryton").unwrap().clone();
+    // No warehouse system has stated its stock: the ERP's own is the beginning.
+    assert!(tryton(&first)["opened"].as_u64().unwrap() >= 200, "{first}");
+    assert_eq!(first["drift"], 0);
+    line.adjust(5..9, "SKU-0002", "EA");
+    line.await_effects(9);
+    // Somebody books seven more pieces in the ERP alone.
+    let document = serde_json::json!({
+        "key": "booked-by-hand", "event_id": "booked-by-hand", "kind": "adjusted", "site": "DC01", "date": "2026-11-23",
+        "reference": null, "number": "HAND-1", "source": "by hand", "trace": "", "without_document": "move",
+        "lines": [{"product": "SKU-0003", "quantity": "7", "unit": null, "lot": null, "location": null, "to_location": null,
+                   "line": null, "short": null, "container": null}],
+    });
+    line.tryton.rpc().unwrap().call("model.docksync.event.apply", &[serde_json::json!([document])]).unwrap();
+    let before = line.pieces("SKU-0003");
+
+    let report = run();
+
+    let drift = &report["drifts"].as_array().unwrap()[..];
+    assert_eq!(drift.len(), 1, "{report}");
+    assert_eq!((&drift[0]["item"], &drift[0]["unexplained"]), (&"SKU-0003".into(), &7_000_000.into()));
+    let number = drift[0]["drift_no"].to_string();
+    for act in ["propose", "approve"] {
+        line.centre.command(&["recon", act, &number, "--by", "ann", "--reason", "booked by hand"]).unwrap();
+    }
+    await_that("the correction in the ERP", WITHIN, || line.pieces("SKU-0003") == before - 7).unwrap();
+    let report = run();
+    assert_eq!((report["drift"].as_u64(), report["closed"].to_string()), (Some(0), format!("[{number}]")));
+}

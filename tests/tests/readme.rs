@@ -139,6 +139,7 @@ fn the_commands_of_the_readme_install_a_centre_and_a_site() {
         "is 1 then. A file of the WMS's own form needs a profile. Have one written from an example, look over what is marked \"(guessed)\", try it:",
         "the events are on disk, into the feed's `answers` folder. Then name the folder in `agent.toml` as a `[[feed]]`, and check:",
         "in `aggregator.toml` as a `[[consumer]]` of kind `tryton`; its reference shows every key. Try it, and see what waits for whom:",
+        "Each site's books are compared in its own night, and at any time by hand:",
     ];
     assert_eq!(known, expected, "a new block of commands needs a place here");
 
@@ -149,8 +150,10 @@ fn the_commands_of_the_readme_install_a_centre_and_a_site() {
                 ("At the centre:", c) if c.starts_with("install ") => {
                     // The second destination of the reference needs a server of its own.
                     machine.edit("aggregator.toml", |text| {
-                        let (from, to) =
-                            (text.find("[[consumer]]\nname = \"erp-api\"").unwrap(), text.find("[log]").unwrap());
+                        let (from, to) = (
+                            text.find("[[consumer]]\nname = \"erp-api\"").unwrap(),
+                            text.find("# Reconciliation").unwrap(),
+                        );
                         format!("{}{}", &text[..from], &text[to..])
                     });
                 }
@@ -227,7 +230,7 @@ fn the_demo_takes_its_options_as_the_readme_writes_them() {
     assert!(readme().contains("`cargo demo -- --for 60s --json`"));
     assert!(alias.first() == Some(&"run") && !alias.contains(&"--"), "{alias:?}");
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    for option in ["--for", "--cut", "--kill", "--erp", "--json"] {
+    for option in ["--for", "--cut", "--kill", "--erp", "--night", "--json"] {
         assert!(said.contains(option), "{option} is missing in\n{said}");
     }
 }

@@ -9,6 +9,7 @@ mod copies;
 mod erp;
 mod events;
 mod parked;
+mod recon;
 mod sites;
 
 use std::{io, path::PathBuf};
@@ -29,6 +30,7 @@ use crate::{
     ledger::LedgerError,
     logging::LoggingError,
     pki::PkiError,
+    reconcile::ReconcileError,
 };
 
 /// The aggregator's command line.
@@ -68,6 +70,9 @@ pub enum Command {
     /// ERPs and how they can be reached
     #[command(subcommand)]
     Erp(ErpCommand),
+    /// Compare warehouse systems, ledger and ERPs, and decide on what differs
+    #[command(subcommand)]
+    Recon(recon::ReconCommand),
     /// Copy the ledger while it runs, and check the copy
     Backup(CopyArgs),
     /// Put a checked backup in the place of the ledger
@@ -278,6 +283,17 @@ pub enum CliError {
         /// How many there are.
         tested: usize,
     },
+    /// Comparison of books.
+    #[error(transparent)]
+    Reconcile(#[from] ReconcileError),
+    /// A run that found nothing out.
+    #[error("run {run_no} failed: {why}")]
+    RunFailed {
+        /// Run.
+        run_no: i64,
+        /// Its words.
+        why: String,
+    },
     /// What is needed to speak to an ERP.
     #[error(transparent)]
     Consumer(#[from] crate::consumers::ConsumerError),
@@ -311,10 +327,27 @@ impl CliError {
             Self::Consumer(_) => 78,
             Self::Unanswered { .. } | Self::Running => 75,
             Self::Output(_) => 69,
+            Self::RunFailed { .. } => 69,
+            Self::Reconcile(ReconcileError::Ledger(error)) => ledger_code(error),
+            Self::Reconcile(error) => recon_code(error),
             Self::Ledger(error) => ledger_code(error),
             Self::Deliver(DeliverError::Ledger { source, .. }) => ledger_code(source),
             Self::Deliver(DeliverError::Stored { .. } | DeliverError::Outcomes { .. }) => 65,
         }
+    }
+}
+
+fn recon_code(error: &ReconcileError) -> u8 {
+    match error {
+        ReconcileError::NoRun { .. }
+        | ReconcileError::NoInputs { .. }
+        | ReconcileError::NoDrift { .. }
+        | ReconcileError::Step { .. } => 1,
+        ReconcileError::Open { .. } => 69,
+        ReconcileError::NewerSchema { .. } => 78,
+        ReconcileError::Sql { .. } => 75,
+        ReconcileError::Stored { .. } | ReconcileError::Damaged { .. } | ReconcileError::Correction { .. } => 65,
+        ReconcileError::Ledger(error) => ledger_code(error),
     }
 }
 
@@ -352,6 +385,7 @@ pub fn run(cli: &Cli, out: &mut dyn io::Write) -> Result<(), CliError> {
         Command::Consumers(ConsumersCommand::Pause(args)) => consumers::pause(&config, args, out),
         Command::Consumers(ConsumersCommand::Resume(args)) => consumers::resume(&config, args, out),
         Command::Erp(ErpCommand::Test) => erp_test(&config, out),
+        Command::Recon(command) => recon::recon(&config, command, out),
         Command::Parked(ParkedCommand::Groups(args)) => groups(&config, args, out),
         Command::Parked(ParkedCommand::List(args)) => list(&config, args, out),
         Command::Parked(ParkedCommand::Show(args)) => show(&config, args, out),

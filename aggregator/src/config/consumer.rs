@@ -15,8 +15,9 @@ use crate::consumers::{
         tryton::{Tryton, rpc::Access},
     },
     http::{HttpConsumer, Meaning, Profile, Rule},
-    sql::SqlConsumer,
+    sql::{SqlBalances, SqlConsumer},
 };
+use crate::reconcile::Balances;
 
 const TIMEOUT_MS: u64 = 10_000;
 /// Longer than the minute after which Tryton gives up a call itself.
@@ -112,6 +113,20 @@ impl ConsumerConfig {
             ConsumerKind::Sql { path } => Box::new(SqlConsumer::open(path)?),
             ConsumerKind::Http(http) => Box::new(HttpConsumer::new(http.profile()?, runtime)?),
             ConsumerKind::Tryton(tryton) => Box::new(tryton.connect(runtime)?),
+        })
+    }
+}
+
+impl ConsumerConfig {
+    /// Its balances, where it can tell them; on a connection of their own.
+    ///
+    /// # Errors
+    /// [`ConsumerError`].
+    pub fn balances(&self, runtime: Handle) -> Result<Option<Box<dyn Balances>>, ConsumerError> {
+        Ok(match &self.kind {
+            ConsumerKind::Sql { path } => Some(Box::new(SqlBalances::new(path.clone()))),
+            ConsumerKind::Tryton(tryton) => Some(Box::new(tryton.connect(runtime)?)),
+            ConsumerKind::Http(_) => None,
         })
     }
 }

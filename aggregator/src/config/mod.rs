@@ -5,6 +5,7 @@
 
 mod consumer;
 mod read;
+mod reconcile;
 pub mod report;
 
 use std::{
@@ -19,6 +20,8 @@ pub use consumer::{ConsumerConfig, ConsumerKind, HttpConfig, RuleConfig};
 use read::Section;
 use report::{Problem, Report};
 use toml::de::DeTable;
+
+use crate::reconcile::Settings;
 
 /// Where the settings are looked for.
 pub const CONFIG_FILE: &str = "/etc/docksync/aggregator.toml";
@@ -42,6 +45,8 @@ pub struct Config {
     pub broker: Option<BrokerConfig>,
     /// Destinations.
     pub consumers: Vec<ConsumerConfig>,
+    /// How books are compared.
+    pub reconcile: Settings,
     /// The journal.
     pub log: LogConfig,
 }
@@ -195,11 +200,12 @@ fn read_all(root: &Section<'_>) -> Option<Config> {
             section.problem("C006", section.span(), message, "each cursor needs a name of its own");
         }
     }
+    let reconcile = reconcile::read(&root.table("reconcile"));
     let log = read_log(&root.table("log"));
     root.finish();
     let consumers = consumers.into_iter().collect::<Option<_>>()?;
     let ledger = LedgerConfig { room_bytes_min };
-    Some(Config { centre: centre?, state_dir, ledger, broker, consumers, log })
+    Some(Config { centre: centre?, state_dir, ledger, broker, consumers, reconcile, log })
 }
 
 fn read_centre(section: &Section<'_>) -> Option<CentreConfig> {
@@ -267,6 +273,8 @@ mod tests {
             CentreConfig { certificate_names: sample.centre.certificate_names.clone(), ..least.centre }
         );
         assert_eq!((sample.state_dir, sample.ledger, sample.log), (least.state_dir, least.ledger, least.log));
+        let units = sample.reconcile.units.clone();
+        assert_eq!(sample.reconcile, Settings { units, ..least.reconcile });
         assert_eq!(sample.consumers.len(), 3);
     }
 

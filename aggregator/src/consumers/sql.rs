@@ -4,12 +4,20 @@
 //! the sums of their movements in millionths, `docksync_cursor` the last number of each stream. All three change in one
 //! transaction; the primary key makes a second delivery a no-op, so that an unknown outcome is settled by sending again.
 
-use std::{collections::BTreeMap, path::Path, time::Duration};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
-use rusqlite::{Connection, params};
+use docksync_proto::{event::EventType, site::SiteId};
+use rusqlite::{Connection, OpenFlags, params};
 
 use super::{Capability, Consumer, ConsumerError, Delivery, FaultClass, LookUp, Outcome, json::event_json};
-use crate::ledger::effect::StockKey;
+use crate::{
+    ledger::effect::StockKey,
+    reconcile::{Balances, OtherBalance, Placed},
+};
 
 const SCHEMA: &str = "
 CREATE TABLE IF NOT EXISTS docksync_event (
@@ -68,7 +76,9 @@ impl SqlConsumer {
                     event_json(delivery)
                 ])? == 1;
                 if is_new {
-                    delivery.stock.iter().for_each(|(key, micros)| *stock.entry((site, key)).or_default() += micros);
+                    // A correction made at the centre comes in a stream of its own and is about another site.
+                    let about = event.site_id.as_str();
+                    delivery.stock.iter().for_each(|(key, micros)| *stock.entry((about, key)).or_default() += micros);
                 }
                 let cursor = cursors.entry(site).or_default();
                 *cursor = (*cursor).max((delivery.epoch, delivery.seq));
@@ -92,6 +102,46 @@ impl SqlConsumer {
         }
         transaction.commit()?;
         Ok(fresh)
+    }
+}
+
+/// The balances of a staging database, on a connection that only reads.
+#[derive(Debug)]
+pub struct SqlBalances {
+    path: PathBuf,
+}
+
+impl SqlBalances {
+    /// Balances of this file.
+    pub fn new(path: PathBuf) -> Self {
+        Self { path }
+    }
+
+    fn all(&self, site: &SiteId) -> Result<Vec<OtherBalance>, rusqlite::Error> {
+        let conn = Connection::open_with_flags(&self.path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+        conn.busy_timeout(BUSY_WAIT)?;
+        let mut read = conn.prepare(
+            "SELECT sku, lot, status, quantity_micros FROM docksync_stock WHERE site = ?1 AND quantity_micros <> 0",
+        )?;
+        let row = |r: &rusqlite::Row<'_>| {
+            Ok(OtherBalance { item: r.get(0)?, lot: r.get(1)?, place: r.get(2)?, micros: r.get(3)? })
+        };
+        read.query_map([site.as_str()], row)?.collect()
+    }
+}
+
+impl Balances for SqlBalances {
+    fn read(&mut self, site: &SiteId) -> Result<Vec<OtherBalance>, String> {
+        self.all(site).map_err(|error| format!("{} cannot be read: {error}", self.path.display()))
+    }
+
+    fn place(&self, _site: &str, (sku, status, _uom): (&str, &str, &str), micros: i64) -> Option<Placed> {
+        // Its table of stock adds up whatever unit an event had.
+        Some(Placed { item: sku.to_owned(), place: status.to_owned(), micros })
+    }
+
+    fn takes(&self, _kind: EventType) -> bool {
+        true
     }
 }
 

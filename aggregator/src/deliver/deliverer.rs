@@ -272,7 +272,7 @@ impl<B: Books, C: Consumer> Deliverer<B, C> {
             let batches = batches.map_err(|e| self.ledger(e))?;
             let mut effects = Vec::new();
             for batch in &batches {
-                let read = load::read_batch(self.books.reads(), batch).map_err(|e| self.loading(e))?;
+                let read = load::read_batch(self.books.reads(), batch, &self.name).map_err(|e| self.loading(e))?;
                 let Some(lane) = self.sites.get_mut(&site) else { continue };
                 lane.read_through = batch.batch_no;
                 for (loaded, delivery) in read.into_iter().filter(|(l, _)| l.loc > lane.cursor) {

@@ -9,6 +9,7 @@ use super::machine::{Fate, Loaded};
 use crate::{
     consumers::Delivery,
     ledger::{LedgerError, Loc, Reads, RefusalState, Standing, StoredBatch, effect::effect, terms::term_hash},
+    reconcile::FOR,
 };
 
 /// Why a batch could not be read for delivery.
@@ -30,16 +31,19 @@ impl From<LedgerError> for LoadError {
 pub(super) fn read_batch(
     reads: &impl Reads,
     batch: &StoredBatch,
+    consumer: &str,
 ) -> Result<Vec<(Loaded, Option<Delivery>)>, LoadError> {
     let mut all = Vec::with_capacity(batch.standings.len());
     for (index, decoded) in decode(batch)?.into_iter().enumerate() {
         let loc = Loc::new(batch.batch_no, index);
+        // A correction of one destination's books is no matter of the others.
+        let is_others = decoded.event.extensions.get(FOR).is_some_and(|name| name != "*" && name != consumer);
         let loaded = Loaded {
             loc,
             epoch: batch.head.epoch,
             seq: batch.head.first + index as u64,
             lane: term_hash(document_key(&decoded.event)),
-            fate: fate(batch, index),
+            fate: if is_others { Fate::Nothing } else { fate(batch, index) },
         };
         let delivery = match loaded.fate {
             Fate::Deliver => Some(delivery(reads, batch, loaded, decoded)?),
@@ -63,7 +67,8 @@ fn decode(batch: &StoredBatch) -> Result<Vec<Decoded>, LoadError> {
     codec::decode_batch(&batch.columns).map_err(|source| LoadError::Stored(batch.batch_no, source))
 }
 
-fn fate(batch: &StoredBatch, index: usize) -> Fate {
+/// What the ledger says of an event of a stored batch.
+pub(crate) fn fate(batch: &StoredBatch, index: usize) -> Fate {
     match batch.standings.get(index).and_then(|b| Standing::from_byte(*b)) {
         Some(Standing::New | Standing::Correction) => Fate::Deliver,
         Some(Standing::Duplicate | Standing::Test) | None => Fate::Nothing,

@@ -34,6 +34,8 @@ mod sim;
 
 use docksync_proto::codec::CodecError;
 
+pub(crate) use load::fate;
+
 use crate::ledger::{LedgerError, error::Disposition};
 
 /// Why deliveries of a consumer ended.

@@ -13,10 +13,13 @@ use super::{
 use crate::{
     consumers::Consumer,
     ledger::{Clock, LedgerError, writer::LedgerHandle},
+    reconcile::gate::Gate,
 };
 
 /// Requests of operators come from another process: nothing tells of them.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// While the destination's balances are read.
+const GATE_LOOK: Duration = Duration::from_millis(20);
 
 /// When to look again.
 #[derive(Clone)]
@@ -60,11 +63,20 @@ impl Wake {
 ///
 /// # Errors
 /// [`DeliverError`]; its disposition says whether the program must end.
-pub fn run<B: Books, C: Consumer>(mut deliverer: Deliverer<B, C>, mut wake: Wake) -> Result<(), DeliverError> {
+pub fn run<B: Books, C: Consumer>(
+    mut deliverer: Deliverer<B, C>,
+    mut wake: Wake,
+    gate: &Gate,
+) -> Result<(), DeliverError> {
     while !wake.stop.is_cancelled() {
         let now_ms = (wake.clock)();
         wake.commits.mark_unchanged();
-        match deliverer.step(now_ms)? {
+        let Some(step) = gate.step(|| deliverer.step(now_ms)) else {
+            // Balances of the destination are being read.
+            wake.rest(GATE_LOOK);
+            continue;
+        };
+        match step? {
             Step::Worked => {}
             // A question that is due later is asked at the look after that.
             Step::Idle { .. } => wake.wait(LOOK_EVERY),

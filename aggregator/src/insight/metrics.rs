@@ -8,7 +8,11 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
-use super::{parked::Group, sites::Overview};
+use super::{
+    books::{Books, last_run},
+    parked::Group,
+    sites::Overview,
+};
 
 type Value = Gauge<f64, AtomicU64>;
 
@@ -27,7 +31,7 @@ struct ByTarget {
 ///
 /// # Errors
 /// [`std::fmt::Error`], which writing to a string does not cause.
-pub fn metrics(overview: &Overview, groups: &[Group]) -> Result<String, std::fmt::Error> {
+pub fn metrics(overview: &Overview, groups: &[Group], books: &Books) -> Result<String, std::fmt::Error> {
     let mut registry = Registry::default();
     let version = ("version".to_owned(), env!("CARGO_PKG_VERSION").to_owned());
     registry.register("docksync_build", "Version of this program", Info::new(vec![version]));
@@ -39,9 +43,53 @@ pub fn metrics(overview: &Overview, groups: &[Group]) -> Result<String, std::fmt
         letters.get_or_create(&labels).inc_by(i64::try_from(group.count).unwrap_or(i64::MAX));
     }
     centre.register("dead_letters", "Events that wait for a person", letters);
+    compared(centre, books);
     let mut out = String::new();
     encode(&mut out, &registry)?;
     Ok(out)
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct BySide {
+    site: String,
+    side: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByCause {
+    cause: String,
+}
+
+/// What the newest comparison of the books found.
+fn compared(to: &mut Registry, books: &Books) {
+    let (drift, all) = (Family::<BySide, Gauge>::default(), Family::<BySide, Gauge>::default());
+    let (causes, holes) = (Family::<ByCause, Gauge>::default(), Family::<BySite, Gauge>::default());
+    let (last, number) = (Value::default(), |n: u64| i64::try_from(n).unwrap_or(i64::MAX));
+    if let Some(report) = &books.report {
+        for s in &report.sides {
+            let labels = BySide { site: s.site.clone(), side: s.side.clone() };
+            drift.get_or_create(&labels).set(number(s.drift));
+            all.get_or_create(&labels).set(number(s.compared));
+        }
+        for (cause, n) in &report.causes {
+            causes.get_or_create(&ByCause { cause: cause.clone() }).set(number(*n));
+        }
+        for c in &report.complete {
+            holes
+                .get_or_create(&BySite { site: c.site.clone() })
+                .set(number(c.holes.len() as u64 + c.days.len() as u64));
+        }
+    }
+    last.set(last_run(books).map_or(0.0, |at| at.as_millisecond() as f64 / 1000.0));
+    to.register(
+        "reconcile_drift_balances",
+        "Balances that differ and nothing explains, in the newest comparison",
+        drift,
+    );
+    to.register("reconcile_compared_balances", "Balances compared", all);
+    to.register("reconcile_drifts", "Drifts by probable cause, transfers included", causes);
+    to.register("reconcile_incomplete", "Holes in a site's stream and daily counts that differ", holes);
+    to.register_with_unit("reconcile_last_run_timestamp", "When the newest comparison began", Unit::Seconds, last);
 }
 
 fn sites(to: &mut Registry, overview: &Overview) {

@@ -9,6 +9,7 @@
 //!
 //! It does not: act. Pages name the command that does.
 
+pub mod books;
 pub mod metrics;
 pub mod page;
 pub mod parked;
@@ -29,6 +30,7 @@ use crate::{
     ledger::{LedgerError, Reads as _, reads::SqliteReader},
     pki::SiteEntry,
     receive::Views,
+    reconcile::ReconcileError,
 };
 
 /// Events that are counted and grouped at most; the page says when there are more.
@@ -56,6 +58,9 @@ pub enum InsightError {
     /// The ledger could not be read.
     #[error("the pages cannot read the ledger")]
     Ledger(#[from] LedgerError),
+    /// The comparisons of the books could not be read.
+    #[error("the pages cannot read the comparisons of the books")]
+    Books(#[from] ReconcileError),
     /// The register of sites could not be read.
     #[error("the pages cannot read the register of sites")]
     Register,
@@ -127,6 +132,8 @@ pub struct View {
     pub groups: Vec<Group>,
     /// Whether more waits than was counted.
     pub is_cut: bool,
+    /// The newest comparison of the books.
+    pub books: books::Books,
 }
 
 /// Where views come from.
@@ -154,7 +161,8 @@ impl Source {
             waiting,
             is_recovering: reader.is_recovering()?,
         });
-        Ok(View { overview, groups, is_cut })
+        let books = books::read(self.ledger.parent().unwrap_or(&self.ledger))?;
+        Ok(View { overview, groups, is_cut, books })
     }
 }
 

@@ -77,7 +77,7 @@ fn head(title: &str, refresh_secs: Option<u32>) -> Markup {
     }
 }
 
-fn frame(title: &str, overview: &Overview, body: &Markup) -> Markup {
+pub(super) fn frame(title: &str, overview: &Overview, body: &Markup) -> Markup {
     let needs = overview.sites.iter().filter(|line| line.level < Level::CatchingUp).count();
     let title = if needs > 0 { format!("({needs}) {title}") } else { title.to_owned() };
     html! {
@@ -87,7 +87,7 @@ fn frame(title: &str, overview: &Overview, body: &Markup) -> Markup {
             body {
                 a .skip href="#main" { "Skip to the list" }
                 header .top {
-                    strong { "Docksync" } a href="/" { "Sites" } a href="/parked" { "Waiting for a person" }
+                    strong { "Docksync" } a href="/" { "Sites" } a href="/parked" { "Waiting for a person" } a href="/books" { "Books" }
                     span .when { (moment(overview.generated_at)) }
                 }
                 main #main { (body) }

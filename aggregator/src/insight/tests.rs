@@ -106,12 +106,52 @@ fn sources() -> Sources {
     }
 }
 
-fn pages() -> [(&'static str, String); 2] {
+/// A comparison with a drift of a destination, a short transfer, a side that has told nothing, and a hole.
+fn compared() -> books::Books {
+    let at_ms = ago(600).as_millisecond();
+    let text = format!(
+        r#"{{"version":1,"run_no":412,"asked_by":"schedule","started_ms":{at_ms},"ended_ms":{end_ms},"compared":211804,"exact":211661,
+        "explained":141,"drift":2,"causes":{{"missed_adjustment":1,"transfer_short":1}},"sides":[
+        {{"side":"wms","site":"DC01","what":"","at":0,"compared":0,"exact":0,"explained":0,"drift":0,"opened":0,"without_place":0,
+          "not_compared":"its warehouse system has stated no stock yet"}},
+        {{"side":"erp","site":"DC01","what":"its stock of 2026-11-23 10:32 UTC","at":9,"compared":211804,"exact":211661,"explained":141,
+          "drift":1,"opened":0,"without_place":3,"not_compared":""}}],"drifts":[
+        {{"drift_no":7,"side":"erp","site":"DC01","item":"SKU-8813","lot":"","place":"","uom":"","ledger":108000000,"other":120000000,
+          "on_way":0,"parked":0,"unmapped":0,"not_told":0,"unexplained":12000000,"accounts":[4],"is_opening":false,
+          "cause":{{"code":"missed_adjustment","events":[77],"detail":""}},"evidence":["inventory_adjusted A-7731 of 2026-11-21T16:20:00-06:00 (-12 SKU-8813), ADJ_7731.csv line 2, at 19.3"],
+          "words":"erp has 12 more than the ledger: the adjustment below is not in its stock","action":"ERP team: recon propose, then recon approve corrects erp by -12",
+          "state":"open","since_ms":{at_ms}}},
+        {{"drift_no":8,"side":"transfer","site":"DC02","item":"SKU-2210","lot":"","place":"T-551","uom":"","ledger":30000000,"other":26000000,
+          "on_way":0,"parked":0,"unmapped":0,"not_told":0,"unexplained":-4000000,"accounts":[],"is_opening":false,
+          "cause":{{"code":"transfer_short","events":[],"detail":"short"}},"evidence":[],
+          "words":"transfer T-551: 30 left DC01, only 26 arrived at DC02","action":"DC02: count the receipt again; then claim what is lost",
+          "state":"recount asked","since_ms":{at_ms}}}],"closed":[3],"transfers":[
+        {{"transfer":"T-560","sku":"SKU-1","lot":"","uom":"","from_site":"DC01","to_site":"DC02","shipped":5000000,"received":0,"in_transit":5000000,
+          "age_hours":20,"standing":"in_transit","events":[]}}],"transfers_matched":18,"complete":[
+        {{"site":"DC01","have":18412,"told":18412,"days_equal":6,"days":[],"holes":[]}},
+        {{"site":"DC02","have":900,"told":905,"days_equal":0,"days":[],"holes":[{{"epoch":1,"first":17,"last":21,"words":"missing"}}]}}]}}"#,
+        end_ms = at_ms + 420_000
+    );
+    let report: crate::reconcile::report::Report = serde_json::from_str(&text).unwrap();
+    let night = |run_no, drift| books::Night {
+        run_no,
+        at_ms,
+        compared: 211_804,
+        drift,
+        causes: [("missed_adjustment".to_owned(), drift)].into(),
+        sites: [("DC01".to_owned(), drift)].into(),
+    };
+    books::Books { report: Some(report), trend: vec![night(411, 9), night(412, 2)], running: None, failed: None }
+}
+
+fn pages() -> [(&'static str, String); 4] {
     let from = sources();
     let overview = overview(&from);
     let groups = groups(&from.waiting);
     [
         ("sites", page::sites_page(&overview).into_string()),
+        ("books", books::books_page(&overview, &compared()).into_string()),
+        ("books-none", books::books_page(&overview, &books::Books::default()).into_string()),
         ("parked", page::parked_page(&overview, &groups, false).into_string()),
     ]
 }
@@ -173,7 +213,7 @@ fn the_pages_are_as_reviewed_and_ask_nothing_of_other_servers() {
 fn the_figures_carry_no_label_without_bounds() {
     let from = sources();
 
-    let text = metrics::metrics(&overview(&from), &groups(&from.waiting)).unwrap();
+    let text = metrics::metrics(&overview(&from), &groups(&from.waiting), &books::Books::default()).unwrap();
 
     for line in [
         "docksync_events_received_total{site=\"DC02\"} 48210",

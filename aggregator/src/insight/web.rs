@@ -64,6 +64,9 @@ pub(super) fn router(desk: Desk) -> Router {
         .route("/sites.json", get(sites_json))
         .route("/parked", get(parked))
         .route("/parked.json", get(parked_json))
+        .route("/books", get(books))
+        .route("/books.json", get(books_json))
+        .route("/books.csv", get(books_csv))
         .route("/style.css", get(style))
         .route("/metrics", get(figures))
         .route("/livez", get(|| async { "ok\n" }))
@@ -147,6 +150,23 @@ async fn parked(State(desk): State<Desk>) -> Response {
     html(&desk, |view| page::parked_page(&view.overview, &view.groups, view.is_cut)).await
 }
 
+async fn books(State(desk): State<Desk>) -> Response {
+    html(&desk, |view| super::books::books_page(&view.overview, &view.books)).await
+}
+
+async fn books_json(State(desk): State<Desk>) -> Response {
+    data(&desk, |view| axum::Json(&view.books).into_response()).await
+}
+
+async fn books_csv(State(desk): State<Desk>) -> Response {
+    let kind = [(header::CONTENT_TYPE, "text/csv; charset=utf-8")];
+    data(&desk, |view| {
+        let text = view.books.report.as_ref().map(crate::reconcile::report::csv).unwrap_or_default();
+        (kind, text).into_response()
+    })
+    .await
+}
+
 async fn sites_json(State(desk): State<Desk>) -> Response {
     data(&desk, |view| axum::Json(&view.overview).into_response()).await
 }
@@ -161,7 +181,7 @@ async fn parked_json(State(desk): State<Desk>) -> Response {
 
 async fn figures(State(desk): State<Desk>) -> Response {
     let kind = [(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")];
-    data(&desk, |view| match metrics::metrics(&view.overview, &view.groups) {
+    data(&desk, |view| match metrics::metrics(&view.overview, &view.groups, &view.books) {
         Ok(text) => (kind, text).into_response(),
         Err(_) => problem(StatusCode::INTERNAL_SERVER_ERROR, "The figures could not be written."),
     })

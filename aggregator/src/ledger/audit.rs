@@ -55,15 +55,15 @@ impl AuditTail {
 
 impl SqliteStore {
     pub(super) fn append_audit(&mut self, entry: &Entry) -> Result<(), LedgerError> {
-        let no = self.audit_tail.no + 1;
-        let hash = chain(&self.audit_tail.hash, no, self.now_ms, entry);
+        // Read anew: commands write to the trail beside the running service.
+        let tail = AuditTail::read(&self.db.conn)?;
+        let no = tail.no + 1;
+        let hash = chain(&tail.hash, no, self.now_ms, entry);
         self.run(
             "write the audit trail",
             "INSERT INTO audit VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
             params![no, self.now_ms, entry.who, entry.act, entry.subject, entry.detail, hash],
-        )?;
-        self.audit_tail = AuditTail { no, hash };
-        Ok(())
+        )
     }
 }
 

@@ -410,7 +410,7 @@ impl SqliteStore {
 }
 
 /// The first eight bytes of the content hash: the id is already equal when two contents are compared.
-pub(super) fn content_of(decoded: &codec::Decoded) -> i64 {
+pub(crate) fn content_of(decoded: &codec::Decoded) -> i64 {
     let mut head = [0; 8];
     head.copy_from_slice(&decoded.digests.content[..8]);
     i64::from_be_bytes(head)

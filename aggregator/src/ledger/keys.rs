@@ -190,7 +190,7 @@ impl Keys {
 }
 
 /// Place of the version in force, for a connection that only reads.
-pub(super) fn look_up(conn: &Connection, id: &Id) -> Result<Option<Loc>, LedgerError> {
+pub(super) fn look_up(conn: &Connection, id: &Id) -> Result<Option<(i64, Loc)>, LedgerError> {
     let doing = "look up an event";
     let mut runs = conn.prepare_cached("SELECT entries FROM key_run ORDER BY run_no DESC").map_err(sql(doing))?;
     let mut rows = runs.query([]).map_err(sql(doing))?;
@@ -198,11 +198,11 @@ pub(super) fn look_up(conn: &Connection, id: &Id) -> Result<Option<Loc>, LedgerE
         let (entries, _) =
             row.get_ref(0).and_then(|r| Ok(r.as_blob()?)).map_err(sql(doing))?.as_chunks::<ENTRY_BYTES>();
         if let Ok(at) = entries.binary_search_by(|entry| entry[..16].cmp(id)) {
-            return Ok(Some(entry(&entries[at]).1.1));
+            return Ok(Some(entry(&entries[at]).1));
         }
     }
     drop(rows);
-    Ok(old(conn, id)?.map(|(_, loc)| loc))
+    old(conn, id)
 }
 
 fn old(conn: &Connection, id: &Id) -> Result<Option<Version>, LedgerError> {

@@ -30,6 +30,7 @@ pub mod effect;
 pub mod error;
 mod keys;
 pub mod lock;
+mod mend;
 pub mod place;
 pub mod reads;
 mod runs;
@@ -50,6 +51,7 @@ use docksync_proto::{
 use uuid::Uuid;
 
 use crate::admit::Verdict;
+pub(crate) use change::content_of;
 pub use change::{Change, DeliveryRow, OpKind, RefusalState, Stage};
 pub use error::LedgerError;
 pub use place::{Loc, Standing};
@@ -253,11 +255,26 @@ pub trait Reads {
     /// # Errors
     /// [`LedgerError`].
     fn read_batches(&self, site: &SiteId, after: i64, limit: usize) -> Result<Vec<StoredBatch>, LedgerError>;
+    /// Number of the newest batch; 0 before the first.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    fn last_batch(&self) -> Result<i64, LedgerError>;
     /// One batch.
     ///
     /// # Errors
     /// [`LedgerError`].
     fn batch(&self, batch_no: i64) -> Result<Option<StoredBatch>, LedgerError>;
+    /// Heads of all batches of a site in the order of its stream, each with its batch number.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    fn heads(&self, site: &SiteId, each: &mut dyn FnMut(i64, BatchHead)) -> Result<(), LedgerError>;
+    /// Content and place of the version in force of an event, as its key remembers them.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    fn key(&self, id: Uuid) -> Result<Option<(i64, Loc)>, LedgerError>;
     /// The batch that holds this number of a stream.
     ///
     /// # Errors

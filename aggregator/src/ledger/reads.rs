@@ -153,6 +153,11 @@ impl Reads for SqliteReader {
         self.complete(rows)
     }
 
+    fn last_batch(&self) -> Result<i64, LedgerError> {
+        let found = self.one("read the last batch", "SELECT max(batch_no) FROM batch", [], |r| r.get(0))?;
+        Ok(found.flatten().unwrap_or(0))
+    }
+
     fn batch(&self, batch_no: i64) -> Result<Option<StoredBatch>, LedgerError> {
         let rows = self.all("read a batch", &format!("{BATCH} WHERE b.batch_no = ?1"), [batch_no], batch)?;
         Ok(self.complete(rows)?.pop())
@@ -167,7 +172,37 @@ impl Reads for SqliteReader {
         Ok(self.complete(rows)?.pop())
     }
 
+    fn heads(&self, site: &SiteId, each: &mut dyn FnMut(i64, BatchHead)) -> Result<(), LedgerError> {
+        let doing = "read the heads of a stream";
+        let mut statement = self
+            .conn
+            .prepare_cached(
+                "SELECT batch_no, epoch, first_seq, count, chain_before, chain_after FROM batch WHERE site_no = \
+                 (SELECT site_no FROM site WHERE site = ?1) ORDER BY epoch, first_seq",
+            )
+            .map_err(sql(doing))?;
+        let mut rows = statement.query([site.as_str()]).map_err(sql(doing))?;
+        while let Some(row) = rows.next().map_err(sql(doing))? {
+            let head = || {
+                Ok(BatchHead {
+                    epoch: row.get(1)?,
+                    session: 0,
+                    first: row.get::<_, i64>(2)?.cast_unsigned(),
+                    count: row.get(3)?,
+                    chain_before: Chain(row.get(4)?),
+                    chain_after: Chain(row.get(5)?),
+                })
+            };
+            each(row.get(0).map_err(sql(doing))?, head().map_err(sql(doing))?);
+        }
+        Ok(())
+    }
+
     fn event(&self, id: Uuid) -> Result<Option<Loc>, LedgerError> {
+        Ok(self.key(id)?.map(|(_, loc)| loc))
+    }
+
+    fn key(&self, id: Uuid) -> Result<Option<(i64, Loc)>, LedgerError> {
         keys::look_up(&self.conn, id.as_bytes())
     }
 

@@ -14,7 +14,6 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension as _, params};
 
 use super::{
     Append, Change, Clock, Committed, LinkRow, Store,
-    audit::AuditTail,
     error::{LedgerError, sql},
     keys::Keys,
     reads::SqliteReader,
@@ -50,7 +49,6 @@ pub struct SqliteStore {
     pub(super) next_batch: i64,
     site_nos: HashMap<SiteId, i64>,
     pub(super) tails: HashMap<(i64, u32), Tail>,
-    pub(super) audit_tail: AuditTail,
     pub(super) runs: Vec<Run>,
     pub(super) keys: Keys,
     poisoned: Option<std::sync::Arc<LedgerError>>,
@@ -82,7 +80,6 @@ impl SqliteStore {
             next_batch: 1,
             site_nos: HashMap::new(),
             tails: HashMap::new(),
-            audit_tail: AuditTail::default(),
             runs: Vec::new(),
             keys: Keys::default(),
             poisoned: None,
@@ -133,7 +130,6 @@ impl SqliteStore {
             .into_iter()
             .map(|(key, last, chain)| (key, Tail { last: last.cast_unsigned(), chain: Chain(chain) }))
             .collect();
-        self.audit_tail = AuditTail::read(conn)?;
         self.runs = read_runs(conn)?;
         self.keys = Keys::open(conn)?;
         Ok(())

@@ -137,6 +137,17 @@ impl LedgerHandle {
         answer.await.map_err(|_| LedgerError::Closed)?.map(drop)
     }
 
+    /// [`LedgerHandle::commit`] for threads that are not part of the runtime.
+    ///
+    /// # Errors
+    /// As [`LedgerHandle::commit`].
+    pub fn commit_blocking(&self, appends: Vec<Append>) -> Result<Vec<Committed>, LedgerError> {
+        let (reply, answer) = oneshot::channel();
+        let work = Work { appends, links: Vec::new(), changes: Vec::new(), reply };
+        self.commands.blocking_send(Command::Write(work)).map_err(|_| LedgerError::Closed)?;
+        answer.blocking_recv().map_err(|_| LedgerError::Closed)?
+    }
+
     /// [`LedgerHandle::change`] for threads that are not part of the runtime.
     ///
     /// # Errors

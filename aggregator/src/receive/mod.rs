@@ -40,6 +40,7 @@ use self::{
 };
 pub use self::{site::StoredLink, view::Views};
 use crate::ledger::{LedgerError, writer::LedgerHandle};
+use crate::reconcile::shell::Wants;
 
 /// How often a site hears of progress without having sent anything.
 pub const MARK_EVERY: Duration = Duration::from_secs(1);
@@ -109,6 +110,8 @@ pub struct Shared {
     pub enrolled_at: Ask<SiteId, Option<i64>>,
     /// Whether a person approved the machine with this nonce.
     pub is_approved: Arc<dyn Fn(SiteId, [u8; 16]) -> BoxFuture<'static, bool> + Send + Sync>,
+    /// What the ledger lacks and sites are asked for again.
+    pub wants: Wants,
     /// Folder for bytes that a person may have to look at.
     pub kept: PathBuf,
     /// Sites that are connected.

@@ -29,6 +29,11 @@ use crate::{
     ledger::{Append, Change, Committed, LedgerError, LinkRow, Reads as _, audit::Entry, reads::SqliteReader},
 };
 
+/// Missing events are asked for again after so long without them.
+const WANT_AGAIN: std::time::Duration = std::time::Duration::from_secs(20);
+/// Ranges of one mark.
+const WANTS_MAX: usize = 64;
+
 /// What is stored of a link.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct StoredLink {
@@ -60,6 +65,8 @@ pub struct SiteTask {
     keys: Vec<Vec<u8>>,
     commits: FuturesOrdered<Pin<Box<dyn Future<Output = Landed> + Send + Sync>>>,
     is_mark_due: bool,
+    /// What was asked for again last, and when.
+    wanted: (std::time::Instant, Vec<(u64, u64)>),
     told: (u64, u64, u32),
 }
 
@@ -84,6 +91,7 @@ impl SiteTask {
             commits: FuturesOrdered::new(),
             is_mark_due: false,
             told: (0, 0, 0),
+            wanted: (std::time::Instant::now(), Vec::new()),
         }
     }
 
@@ -132,13 +140,26 @@ impl SiteTask {
     fn has_news(&mut self) -> bool {
         let facts = self.facts();
         let now = (facts.applied.1, facts.backed_up.1, facts.credit);
-        std::mem::replace(&mut self.told, now) != now && self.receiver.state().is_some()
+        let wants = self.wants();
+        // Asked for anew where more is missing, or after a while without an answer.
+        let is_wanting = !wants.is_empty() && (wants != self.wanted.1 || self.wanted.0.elapsed() >= WANT_AGAIN);
+        (std::mem::replace(&mut self.told, now) != now || is_wanting) && self.receiver.state().is_some()
+    }
+
+    /// What the ledger lacks of the open epoch.
+    fn wants(&self) -> Vec<(u64, u64)> {
+        let epoch = self.receiver.state().map_or(0, |s| s.epoch);
+        let mut wants = self.shared.wants.of(&self.site, epoch);
+        wants.truncate(WANTS_MAX);
+        wants
     }
 
     async fn mark(&mut self) {
         let facts = self.facts();
         self.told = (facts.applied.1, facts.backed_up.1, facts.credit);
-        if let Some(mark) = self.receiver.mark(facts, Vec::new()) {
+        let wants = self.wants();
+        self.wanted = (std::time::Instant::now(), wants.clone());
+        if let Some(mark) = self.receiver.mark(facts, wants) {
             self.send(&Frame::Mark(mark)).await;
         }
         self.show();
@@ -334,6 +355,7 @@ impl SiteTask {
         match self.receiver.offer(Offer { head, links: &links, known_before }) {
             Verdict::Take(taken) => self.submit(head, columns, decoded, taken, inbound.done).await,
             Verdict::Known => {
+                self.mend(head, columns, decoded).await?;
                 self.is_mark_due = true;
                 inbound.done.ack();
                 Ok(())
@@ -354,6 +376,21 @@ impl SiteTask {
                 Ok(())
             }
         }
+    }
+
+    /// Puts a batch back that the ledger lacked.
+    async fn mend(&self, head: BatchHead, columns: Vec<u8>, events: Vec<Decoded>) -> Result<(), ReceiveError> {
+        let is_wanted = self.wants().iter().any(|(first, last)| head.first <= *last && head.last() >= *first);
+        if !is_wanted {
+            return Ok(());
+        }
+        let site = self.site.clone();
+        let mended = self.shared.ledger.run(move |store| store.mend(&site, &head, &columns, &events)).await?;
+        if mended {
+            tracing::warn!(site = %self.site, epoch = head.epoch, first = head.first, last = head.last(), "events that the ledger lacked were put back");
+            self.shared.wants.came(&self.site, head.epoch, head.first, head.last());
+        }
+        Ok(())
     }
 
     /// The ledger's chain before the batch, where the batch goes over what is held.
@@ -475,6 +512,8 @@ impl SiteTask {
         self.clock(beat.clock_ms);
         self.shared.views.change(&self.site, |view| {
             view.head = beat.head;
+            view.totals.clone_from(&beat.totals);
+            view.totals_at = (beat.head, beat.clock_ms);
             view.oldest_age_ms = beat.oldest_age_ms;
             view.files_waiting = beat.files_waiting;
             view.disk_used_bytes = beat.disk_used_bytes;

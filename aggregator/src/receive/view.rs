@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use docksync_proto::site::SiteId;
+use docksync_proto::{frame::DayTotal, site::SiteId};
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -44,6 +44,12 @@ pub struct SiteView {
     pub held: Vec<String>,
     /// Frames refused since start.
     pub refused: u64,
+    /// Its own counts of the last days, at the last heartbeat.
+    #[serde(skip)]
+    pub totals: Vec<DayTotal>,
+    /// Last event that they count, and the site's clock then, milliseconds since 1970.
+    #[serde(skip)]
+    pub totals_at: (u64, i64),
     /// Events stored since start.
     pub events: u64,
     /// Of these: held already.

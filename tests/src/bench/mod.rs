@@ -12,6 +12,7 @@ mod formats;
 pub mod latency;
 pub mod line;
 pub mod memory;
+mod recon;
 pub mod rig;
 pub mod small;
 
@@ -98,6 +99,7 @@ const ALL: &[Measurement] = &[
     ("codec", codec::measure),
     ("formats", formats::measure),
     ("deliver", deliver::measure),
+    ("recon", recon::measure),
     ("line", line::measure),
     ("small", small::measure),
     ("latency", latency::measure),

@@ -20,6 +20,9 @@ struct Args {
     /// Bring up a real ERP, apply the events to it and compare its stock with the ledger
     #[arg(long, value_parser = ["tryton"])]
     erp: Option<String>,
+    /// Compare the books of a second night, with drifts planted by day
+    #[arg(long)]
+    night: bool,
     /// Print one JSON object at the end
     #[arg(long)]
     json: bool,
@@ -46,8 +49,14 @@ fn main() -> ExitCode {
 fn run(args: &Args) -> anyhow::Result<bool> {
     let dir = tempfile::Builder::new().prefix("docksync-demo-").tempdir()?;
     let stop = demo::stop_on_signals()?;
-    let options =
-        Options { run_for: args.run_for, cut: args.cut, kill: args.kill, erp: args.erp.is_some(), json: args.json };
+    let options = Options {
+        run_for: args.run_for,
+        cut: args.cut,
+        kill: args.kill,
+        erp: args.erp.is_some(),
+        night: args.night,
+        json: args.json,
+    };
     let outcome = if args.json {
         demo::run(options, dir.path(), &stop, &mut std::io::stderr())?
     } else {

@@ -4,6 +4,7 @@
 //! is the warehouse systems' own list of what they exported; it is compared with the books of the destination.
 
 pub mod erp;
+pub mod night;
 pub mod relay;
 
 use std::{
@@ -24,6 +25,7 @@ use serde_json::Value;
 
 use self::{
     erp::{Erp, ErpOutcome},
+    night::NightOutcome,
     relay::Relay,
 };
 use crate::harness::{centre::Centre, process, site::Site, wms::Wms};
@@ -46,6 +48,8 @@ pub struct Options {
     pub kill: bool,
     /// Whether a real ERP is brought up and its stock compared in the end.
     pub erp: bool,
+    /// Whether the books of a second night are compared, with drifts planted.
+    pub night: bool,
     /// Whether words go to standard error, so that standard output is one JSON object.
     pub json: bool,
 }
@@ -82,13 +86,18 @@ pub struct Outcome {
     /// How the ERP's books compare, where there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub erp: Option<ErpOutcome>,
+    /// What the second night's report named, where there was one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recon: Option<NightOutcome>,
 }
 
 impl Outcome {
     /// Whether every promise was kept.
     pub fn is_good(&self) -> bool {
         let books = self.erp.as_ref().is_none_or(ErpOutcome::is_good);
-        let facts = self.erp.as_ref().map_or(0, |erp| erp.facts);
+        let night = self.recon.as_ref().map_or(0, |recon| recon.facts);
+        let facts = self.erp.as_ref().map_or(0, |erp| erp.facts) + night;
+        let books = books && self.recon.as_ref().is_none_or(NightOutcome::is_good);
         let is_applied = self.applied == self.exported && self.captured == self.exported + facts;
         self.lost == 0 && self.doubled == 0 && self.held == self.bad && is_applied && books
     }
@@ -120,9 +129,15 @@ struct Demo {
 pub fn run(options: Options, dir: &Path, stop: &Arc<AtomicBool>, words: &mut dyn Write) -> anyhow::Result<Outcome> {
     ensure_built()?;
     let mut demo = Demo::start(options, dir, words)?;
+    if demo.options.night {
+        let sites: Vec<&Site> = demo.places.iter().map(|place| &place.site).collect();
+        demo.outcome.recon = Some(night::run(&demo.centre, &sites, &mut demo.rng, words)?);
+    }
     let begun = Instant::now();
     let mut cut = Cut::default();
-    while !stop.load(Ordering::Relaxed) && demo.options.run_for.is_none_or(|limit| begun.elapsed() < limit) {
+    // After a night the demo is over, unless it was asked to go on.
+    let run_for = demo.options.run_for.or(demo.options.night.then_some(Duration::ZERO));
+    while !stop.load(Ordering::Relaxed) && run_for.is_none_or(|limit| begun.elapsed() < limit) {
         demo.round()?;
         cut.turn(&mut demo, begun.elapsed(), words)?;
         if demo.options.kill && demo.rounds.is_multiple_of(20) {
@@ -155,7 +170,8 @@ fn ensure_built() -> anyhow::Result<()> {
 impl Demo {
     fn start(options: Options, dir: &Path, words: &mut dyn Write) -> anyhow::Result<Self> {
         let erp = options.erp.then(|| Erp::start(dir, &SITES, words)).transpose()?;
-        let consumer = erp.as_ref().map(Erp::consumer).unwrap_or_default();
+        let night = if options.night { night::SETTINGS } else { "" };
+        let consumer = format!("{night}{}", erp.as_ref().map(Erp::consumer).unwrap_or_default());
         let centre = Centre::start(&dir.join("centre"), &consumer)?;
         writeln!(
             words,
@@ -166,7 +182,7 @@ impl Demo {
         let mut places = Vec::new();
         for (n, id) in SITES.iter().enumerate() {
             let relay = Relay::start(centre.address("mqtt"))?;
-            let enrol = if options.erp { Site::enrol_with_business } else { Site::enrol };
+            let enrol = if options.erp || options.night { Site::enrol_with_business } else { Site::enrol };
             let site = enrol(id, &dir.join(id), &centre, relay.address())?;
             let page = site.page().context("a running agent has a page")?;
             writeln!(words, "{id}     status page http://{page}/   exports in {}", site.export().display())?;

@@ -26,7 +26,7 @@ pub struct Site {
 }
 
 /// Feeds beside the picks, by the names of their shipped profiles.
-const BUSINESS: [&str; 4] = ["ship", "receipt", "adjust", "count"];
+const BUSINESS: [&str; 6] = ["ship", "receipt", "adjust", "count", "snapshot", "transfer"];
 
 /// A shipped profile, complete by rename, so that a file is taken when it appears.
 fn profile(name: &str) -> anyhow::Result<String> {

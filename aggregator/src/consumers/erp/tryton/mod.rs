@@ -6,8 +6,9 @@
 
 pub mod rpc;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use docksync_proto::{event::EventType, site::SiteId};
 use rust_decimal::Decimal;
 use serde_json::{Value, json};
 use tokio::runtime::Handle;
@@ -17,7 +18,10 @@ use super::{
     document::{Document, document},
     mapping::Mapping,
 };
-use crate::consumers::{Capability, Consumer, ConsumerError, Delivery, FaultClass, Heals, LookUp, Outcome};
+use crate::{
+    consumers::{Capability, Consumer, ConsumerError, Delivery, FaultClass, Heals, LookUp, Outcome},
+    reconcile::{Balances, OtherBalance, Placed},
+};
 
 /// Documents of one call: enough that their cost counts and not the call's.
 pub const BATCH: usize = 200;
@@ -210,6 +214,59 @@ impl Consumer for Tryton {
             }
             Err(Failure::Unknown { reason, .. }) => LookUp::NoAnswer { class: FaultClass::Outage, reason },
         }
+    }
+}
+
+impl Balances for Tryton {
+    fn read(&mut self, site: &SiteId) -> Result<Vec<OtherBalance>, String> {
+        let warehouse = self.mapping.warehouse(site.as_str()).map_err(|unmapped| unmapped.reason)?;
+        let told = self.stock(site.as_str()).map_err(|failure| match failure {
+            Failure::Refused(refusal) => format!("{}: {}", refusal.kind, refusal.message),
+            Failure::Fault { reason, .. } | Failure::Unknown { reason, .. } => reason,
+        })?;
+        let named: BTreeSet<String> = self
+            .mapping
+            .statuses
+            .keys()
+            .filter_map(|status| self.mapping.location(status, &warehouse).ok().flatten())
+            .collect();
+        let mut all: BTreeMap<(String, String, String), i64> = BTreeMap::new();
+        for ((item, lot, location), quantity) in told {
+            // Whatever is not the place of a status holds available stock.
+            let place = if named.contains(&location) { location } else { String::new() };
+            *all.entry((item, lot, place)).or_default() += docksync_proto::stock::micros(quantity.normalize());
+        }
+        let balance = |((item, lot, place), micros)| OtherBalance { item, lot, place, micros };
+        Ok(all.into_iter().filter(|(_, micros)| *micros != 0).map(balance).collect())
+    }
+
+    fn place(&self, site: &str, (sku, status, uom): (&str, &str, &str), micros: i64) -> Option<Placed> {
+        let warehouse = self.mapping.warehouse(site).ok()?;
+        let place = self.mapping.location(status, &warehouse).ok()?.unwrap_or_default();
+        let (quantity, _) = self.mapping.quantity(Decimal::new(micros, 6), uom).ok()?;
+        Some(Placed { item: self.mapping.item(sku).to_owned(), place, micros: docksync_proto::stock::micros(quantity) })
+    }
+
+    fn renamed(&self) -> BTreeMap<String, String> {
+        self.mapping.items.clone()
+    }
+
+    fn status_of(&self, site: &str, place: &str) -> Option<String> {
+        if place.is_empty() {
+            return Some(String::new());
+        }
+        let warehouse = self.mapping.warehouse(site).ok()?;
+        let leads =
+            |status: &&String| self.mapping.location(status, &warehouse).ok().flatten().as_deref() == Some(place);
+        self.mapping.statuses.keys().find(leads).cloned()
+    }
+
+    fn takes(&self, kind: EventType) -> bool {
+        self.mapping.events.contains(&kind)
+    }
+
+    fn factors(&self) -> Vec<u32> {
+        self.mapping.units.values().filter_map(|unit| unit.factor.to_string().parse().ok()).collect()
     }
 }
 

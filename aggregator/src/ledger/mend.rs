@@ -1,0 +1,191 @@
+//! Puts a batch back that somebody deleted or changed behind the ledger's back.
+//!
+//! It takes its old place again, which the keys of its events remember, so that corrections, cursors and what is parked still mean it. Its
+//! effects were never taken back: only the row is written.
+
+use docksync_proto::{codec::Decoded, frame::BatchHead, site::SiteId};
+use rusqlite::{OptionalExtension as _, params};
+
+use super::{LedgerError, Loc, RefusalState, Standing, change::content_of, error::sql, sqlite::SqliteStore};
+
+/// Code of a version that differs and does not say so.
+const REVISED: &str = "REVISED_DOCUMENT";
+
+impl SqliteStore {
+    /// Writes a batch whose chain joins both its neighbours; `false` where it does not, or nothing was missing.
+    ///
+    /// # Errors
+    /// [`LedgerError`]; nothing is changed then.
+    pub fn mend(
+        &mut self,
+        site: &SiteId,
+        head: &BatchHead,
+        columns: &[u8],
+        events: &[Decoded],
+    ) -> Result<bool, LedgerError> {
+        let site_no = self.site_no(site)?;
+        let mut chain = head.chain_before;
+        for (seq, decoded) in (head.first..).zip(events) {
+            chain = chain.next(seq, decoded.id, &decoded.digests.payload);
+        }
+        if chain != head.chain_after || events.len() != head.count as usize || !self.joins(site_no, head)? {
+            return Ok(false);
+        }
+        let there = self.row_at(site_no, head)?;
+        let batch_no = match there {
+            Some((batch_no, count)) if count == head.count => batch_no,
+            // Another cut of the stream: what stands there is not this batch.
+            Some(_) => return Ok(false),
+            None => match self.old_place(site_no, head, events)? {
+                Some(batch_no) => batch_no,
+                None => return Ok(false),
+            },
+        };
+        let standings = self.standings_at(batch_no, events)?;
+        let tail = there.is_some();
+        self.db.conn.execute_batch("BEGIN IMMEDIATE").map_err(sql("mend a stream"))?;
+        let write = if tail {
+            "UPDATE batch SET columns = ?9, standings = ?8, chain_before = ?6, chain_after = ?7 WHERE batch_no = ?1 AND site_no = ?2 \
+             AND epoch = ?3 AND first_seq = ?4 AND count = ?5"
+        } else {
+            "INSERT INTO batch (batch_no, site_no, epoch, first_seq, count, received_ms, chain_before, chain_after, standings, columns) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?10, ?6, ?7, ?8, ?9)"
+        };
+        let values = params![
+            batch_no,
+            site_no,
+            head.epoch,
+            head.first.cast_signed(),
+            head.count,
+            head.chain_before.0,
+            head.chain_after.0,
+            standings,
+            columns,
+            self.now_ms
+        ];
+        let written = if tail {
+            let nine = &values[..9];
+            self.db.conn.execute(write, nine)
+        } else {
+            self.db.conn.execute(write, values)
+        };
+        let entry = super::audit::Entry {
+            who: "receive".to_owned(),
+            act: "mend".to_owned(),
+            subject: site.to_string(),
+            detail: format!(
+                "epoch {} events {} to {} were put back as batch {batch_no}",
+                head.epoch,
+                head.first,
+                head.last()
+            ),
+        };
+        let done = written.map_err(sql("put a batch back")).and_then(|_| self.append_audit(&entry));
+        match done.and_then(|()| self.db.conn.execute_batch("COMMIT").map_err(sql("mend a stream"))) {
+            Ok(()) => Ok(true),
+            Err(error) => {
+                // The first error is the one that counts.
+                drop(self.db.conn.execute_batch("ROLLBACK"));
+                Err(error)
+            }
+        }
+    }
+
+    /// Whether the batches around it, where they are there, have its chain at their ends.
+    fn joins(&self, site_no: i64, head: &BatchHead) -> Result<bool, LedgerError> {
+        let chain = |text: &str, seq: u64| -> Result<Option<[u8; 32]>, LedgerError> {
+            let mut find = self.db.conn.prepare_cached(text).map_err(sql("read a neighbour"))?;
+            find.query_row(params![site_no, head.epoch, seq.cast_signed()], |r| r.get(0))
+                .optional()
+                .map_err(sql("read a neighbour"))
+        };
+        let before = chain(
+            "SELECT chain_after FROM batch WHERE site_no = ?1 AND epoch = ?2 AND first_seq + count = ?3 ORDER BY first_seq DESC LIMIT 1",
+            head.first,
+        )?;
+        let after = chain(
+            "SELECT chain_before FROM batch WHERE site_no = ?1 AND epoch = ?2 AND first_seq = ?3",
+            head.last() + 1,
+        )?;
+        let fits = before.is_none_or(|c| c == head.chain_before.0) && after.is_none_or(|c| c == head.chain_after.0);
+        Ok(fits && (before.is_some() || after.is_some() || head.first == 1))
+    }
+
+    fn row_at(&self, site_no: i64, head: &BatchHead) -> Result<Option<(i64, u32)>, LedgerError> {
+        let mut find = self
+            .db
+            .conn
+            .prepare_cached("SELECT batch_no, count FROM batch WHERE site_no = ?1 AND epoch = ?2 AND first_seq <= ?3 AND first_seq + count > ?3")
+            .map_err(sql("read a batch"))?;
+        find.query_row(params![site_no, head.epoch, head.first.cast_signed()], |r| Ok((r.get(0)?, r.get(1)?)))
+            .optional()
+            .map_err(sql("read a batch"))
+    }
+
+    /// The number that a missing batch had: its events' keys remember it; where all of them were duplicates, a free one between its
+    /// neighbours serves.
+    fn old_place(&self, site_no: i64, head: &BatchHead, events: &[Decoded]) -> Result<Option<i64>, LedgerError> {
+        let is_free = |batch_no: i64| -> Result<bool, LedgerError> {
+            let mut find =
+                self.db.conn.prepare_cached("SELECT 1 FROM batch WHERE batch_no = ?1").map_err(sql("read a batch"))?;
+            find.exists([batch_no]).map(|found| !found).map_err(sql("read a batch"))
+        };
+        for (index, decoded) in events.iter().enumerate() {
+            if let Some((_, loc)) = self.in_force(decoded.id.as_bytes())?
+                && loc.index() == index
+                && is_free(loc.batch_no())?
+            {
+                return Ok(Some(loc.batch_no()));
+            }
+        }
+        let of_neighbour = |text: &str| -> Result<Option<i64>, LedgerError> {
+            let mut find = self.db.conn.prepare_cached(text).map_err(sql("read a neighbour"))?;
+            find.query_row(params![site_no, head.epoch, head.first.cast_signed()], |r| r.get::<_, Option<i64>>(0))
+                .map_err(sql("read a neighbour"))
+        };
+        let after =
+            of_neighbour("SELECT max(batch_no) FROM batch WHERE site_no = ?1 AND epoch = ?2 AND first_seq < ?3")?
+                .unwrap_or(0);
+        let before =
+            of_neighbour("SELECT min(batch_no) FROM batch WHERE site_no = ?1 AND epoch = ?2 AND first_seq > ?3")?;
+        for batch_no in after + 1..before.unwrap_or(after + 1) {
+            if is_free(batch_no)? {
+                return Ok(Some(batch_no));
+            }
+        }
+        Ok(None)
+    }
+
+    fn standings_at(&self, batch_no: i64, events: &[Decoded]) -> Result<Vec<u8>, LedgerError> {
+        let exists = |text: &str, loc: Loc| -> Result<bool, LedgerError> {
+            self.db.conn.prepare_cached(text).and_then(|mut s| s.exists([loc.0])).map_err(sql("read a standing"))
+        };
+        let mut all = Vec::with_capacity(events.len());
+        for (index, decoded) in events.iter().enumerate() {
+            let loc = Loc::new(batch_no, index);
+            let refused = self.db.refusal_code(loc)?;
+            let standing = match refused {
+                Some(code) if code == REVISED => Standing::Revised,
+                Some(_) => Standing::Parked,
+                None if exists("SELECT 1 FROM correction WHERE loc = ?1", loc)? => Standing::Correction,
+                None if exists("SELECT 1 FROM correction WHERE prior = ?1", loc)? => Standing::New,
+                None => match self.in_force(decoded.id.as_bytes())? {
+                    Some((content, at)) if at == loc && content == content_of(decoded) => Standing::New,
+                    Some(_) => Standing::Duplicate,
+                    // Only test interchanges take no key and are not refused.
+                    None => Standing::Test,
+                },
+            };
+            all.push(standing as u8);
+        }
+        Ok(all)
+    }
+}
+
+impl super::reads::SqliteReader {
+    fn refusal_code(&self, loc: Loc) -> Result<Option<String>, LedgerError> {
+        use super::Reads as _;
+        let refusal = self.refusal(loc)?;
+        Ok(refusal.filter(|r| r.state != RefusalState::Superseded || !r.code.is_empty()).map(|r| r.code))
+    }
+}
