@@ -41,7 +41,7 @@ use crate::{
         enroll_api::{self, EnrollState},
     },
     receive::{
-        self, Progress, Receive, Shared, StoredLink, Views,
+        self, Progress, Receive, Revoked, Shared, StoredLink, Views,
         broker::{Broker, BrokerSettings},
         listener::{Listener, ListenerLimits},
         transport::{Outbound, Ports},
@@ -94,6 +94,7 @@ async fn serve(config: &Config) -> anyhow::Result<()> {
     let board = Board::new(config.consumers.iter().filter(|c| c.is_erp).map(|c| c.name.clone()));
     let views = Views::default();
     let wants = Wants::default();
+    let revoked_sites = Revoked::default();
     // Before anyone is told that it runs: whoever knows that may ask it to stop.
     let terminate = signal(SignalKind::terminate())?;
     let stop = CancellationToken::new();
@@ -130,6 +131,7 @@ async fn serve(config: &Config) -> anyhow::Result<()> {
             Arc::new(move |site, nonce| asked((site, nonce)))
         },
         wants: wants.clone(),
+        revoked: revoked_sites.clone(),
         kept: config.state_dir.join("kept"),
         active: std::sync::atomic::AtomicUsize::new(0),
     };
@@ -166,7 +168,8 @@ async fn serve(config: &Config) -> anyhow::Result<()> {
         insight_stop.cancelled().await;
         ("pages", Ok(()))
     });
-    let keeper = keep_register(Arc::clone(&register), outbound, ledger.clone(), backed_up, views, stop.clone());
+    let keeper =
+        keep_register(Arc::clone(&register), outbound, ledger.clone(), backed_up, (views, revoked_sites), stop.clone());
     rooms.spawn(async move { ("register", keeper.await) });
 
     announce(&config.state_dir, &addresses)?;
@@ -355,7 +358,7 @@ async fn keep_register(
     outbound: Outbound,
     ledger: LedgerHandle,
     backed_up: Arc<Mutex<BTreeMap<SiteId, (u32, u64)>>>,
-    views: Views,
+    (views, revoked_sites): (Views, Revoked),
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     let mut turn = tokio::time::interval(REGISTER_EVERY);
@@ -364,6 +367,7 @@ async fn keep_register(
             () = stop.cancelled() => return Ok(()),
             _ = turn.tick() => {}
         }
+        tell_manager(&ledger, &views).await?;
         let (register, path) = (Arc::clone(&register), ledger.path().to_owned());
         let looked: JoinHandle<anyhow::Result<_>> = tokio::task::spawn_blocking(move || {
             let pki = register.lock().unwrap_or_else(PoisonError::into_inner);
@@ -374,6 +378,7 @@ async fn keep_register(
         });
         match looked.await? {
             Ok((revoked, sites)) => {
+                revoked_sites.set(revoked.iter().cloned());
                 // Where no backup was ever made, none can be waited for: what is marked may go when it is old.
                 let reach = sites
                     .into_iter()
@@ -392,6 +397,25 @@ async fn keep_register(
             Err(error) => tracing::warn!(error = format!("{error:#}"), "register could not be read, tried again soon"),
         }
     }
+}
+
+/// A sign of life, only where the writer of the ledger still answers, and the headline.
+async fn tell_manager(ledger: &LedgerHandle, views: &Views) -> anyhow::Result<()> {
+    // A writer that is slow is waited for: the manager's patience decides, not ours.
+    ledger.run(|_| Ok(())).await?;
+    let views = views.all();
+    let online = views.values().filter(|view| view.online).count();
+    let waiting: u64 = views.values().map(|view| view.head.saturating_sub(view.marked)).sum();
+    let held = views.values().filter(|view| !view.held.is_empty()).count();
+    let mut status = format!("{online} of {} sites connected, {waiting} events on their way", views.len());
+    if held > 0 {
+        status.push_str(&format!(", {held} wait for approval"));
+    }
+    let told = sd_notify::notify(&[sd_notify::NotifyState::Watchdog, sd_notify::NotifyState::Status(&status)]);
+    if let Err(error) = told {
+        tracing::trace!(%error, "no service manager to tell");
+    }
+    Ok(())
 }
 
 /// Where the program listens.

@@ -142,7 +142,7 @@ pub(super) fn certificate_ending(link: &UplinkFacts) -> Option<Headline> {
     let days = link.certificate_days.filter(|days| (0..RENEWED_DAYS).contains(days))?;
     let left = phrase::counted(days.unsigned_abs(), "day", "days");
     let cause = "It should have been renewed by itself.";
-    let next = "Check that this server reaches head office; if it does, run `sudo docksync-agent cert renew`.";
+    let next = "Check that this server reaches head office; if it does, run `sudo systemctl restart docksync-agent`.";
     let title = format!("This server's certificate ends in {left}.");
     Some(Headline::new(Level::NeedsYou, title, Owner::SiteIt).because("N021", cause, next))
 }

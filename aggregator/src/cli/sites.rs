@@ -9,7 +9,7 @@ use jiff::{Timestamp, tz::TimeZone};
 use super::CliError;
 use crate::{
     config::Config,
-    pki::{Pki, TOKEN_TTL},
+    pki::{Pki, TOKEN_TTL, Token},
     receive::mosquitto::{self, MosquittoSettings},
 };
 
@@ -20,8 +20,10 @@ const INFLIGHT_MAX: u16 = 256;
 /// Sites and their machines.
 #[derive(Debug, Subcommand)]
 pub enum SitesCommand {
-    /// Add a site, or a new machine of it, and print the one-time enrolment token
+    /// Add a site and print the one-time enrolment token
     Add(AddArgs),
+    /// Print another one-time token for a site: a new machine of it, or one whose certificate has expired
+    Token(TokenArgs),
     /// Every site
     List(SitesListArgs),
     /// Take away a site's certificates; its session ends within seconds
@@ -41,6 +43,16 @@ pub struct AddArgs {
     /// IANA time zone
     #[arg(long, default_value = "UTC")]
     pub time_zone: String,
+    /// Hours for which the token is good
+    #[arg(long, default_value_t = 24)]
+    pub hours: u64,
+}
+
+/// For which site.
+#[derive(Debug, Args)]
+pub struct TokenArgs {
+    /// Code of the site
+    pub site: String,
     /// Hours for which the token is good
     #[arg(long, default_value_t = 24)]
     pub hours: u64,
@@ -107,6 +119,11 @@ fn site(text: &str) -> Result<SiteId, CliError> {
 pub fn sites(config: &Config, command: &SitesCommand, out: &mut dyn Write) -> Result<(), CliError> {
     match command {
         SitesCommand::Add(args) => add(config, args, out),
+        SitesCommand::Token(args) => {
+            let (site, ttl, now) = (site(&args.site)?, ttl(args.hours), Timestamp::now());
+            let token = open(config)?.new_token(&site, ttl, now)?;
+            tell(config, &site, &token, now.checked_add(ttl).unwrap_or(now), out)
+        }
         SitesCommand::List(args) => list(config, args, out),
         SitesCommand::Revoke(args) => {
             let site = site(&args.site)?;
@@ -123,12 +140,19 @@ fn add(config: &Config, args: &AddArgs, out: &mut dyn Write) -> Result<(), CliEr
     if TimeZone::get(&args.time_zone).is_err() {
         return Err(CliError::Zone { text: args.time_zone.clone() });
     }
-    let ttl = Duration::from_secs(args.hours.saturating_mul(3600)).min(Duration::from_secs(7 * DAY_SECS));
-    let ttl = if args.hours == 0 { TOKEN_TTL } else { ttl };
+    let ttl = ttl(args.hours);
     let name = if args.name.is_empty() { site.as_str() } else { &args.name };
     let now = Timestamp::now();
     let token = open(config)?.add_site(&site, name, &args.time_zone, ttl, now)?;
-    let until = now.checked_add(ttl).unwrap_or(now);
+    tell(config, &site, &token, now.checked_add(ttl).unwrap_or(now), out)
+}
+
+fn ttl(hours: u64) -> Duration {
+    let ttl = Duration::from_secs(hours.saturating_mul(3600)).min(Duration::from_secs(7 * DAY_SECS));
+    if hours == 0 { TOKEN_TTL } else { ttl }
+}
+
+fn tell(config: &Config, site: &SiteId, token: &Token, until: Timestamp, out: &mut dyn Write) -> Result<(), CliError> {
     let host = config.centre.certificate_names.first().map_or("CENTRE", String::as_str);
     let port = config.centre.enroll.port();
     writeln!(out, "token for {site}, one use, good until {until:.0}; shown once:")?;

@@ -140,6 +140,10 @@ impl Balances for SqlBalances {
         Some(Placed { item: sku.to_owned(), place: status.to_owned(), micros })
     }
 
+    fn is_from_nothing(&self) -> bool {
+        true
+    }
+
     fn takes(&self, _kind: EventType) -> bool {
         true
     }

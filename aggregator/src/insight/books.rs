@@ -126,6 +126,7 @@ fn headline(r: &Report) -> Markup {
                 " explained by what is on its way or parked, " strong { (r.drift) " adrift" }
             }
             @if !by_cause.is_empty() { p { "By cause: " (by_cause.join(", ")) } }
+            p .muted { a href="/books.csv" { "Drifts as CSV" } " " a href="/books.json" { "All as data" } }
             p .muted { "Run " (r.run_no) ", asked by " (r.asked_by) ", " (moment(r.started_ms)) " to " (moment(r.ended_ms)) }
         }
     }
@@ -134,7 +135,7 @@ fn headline(r: &Report) -> Markup {
 fn drifts(r: &Report) -> Markup {
     html! {
         @if !r.drifts.is_empty() {
-            div .scroll { table .sites {
+            div .scroll { table .sites .books {
                 thead { tr {
                     @for name in ["No.", "Site", "Item", "Side"] { th scope="col" { (name) } }
                     @for name in ["Ledger", "There", "On the way", "Drift"] { th .num scope="col" { (name) } }

@@ -56,6 +56,12 @@ pub fn backup(from: &Path, to: &Path) -> Result<Report, LedgerError> {
 /// [`LedgerError::Exists`] where a ledger is in the way; others where the backup does not hold.
 pub fn restore(from: &Path, to: &Path) -> Result<Report, LedgerError> {
     refuse_existing(to)?;
+    // What is left of the ledger that was moved away would be taken for a part of this one.
+    for beside in ["-wal", "-shm"] {
+        let mut name = to.as_os_str().to_owned();
+        name.push(beside);
+        refuse_existing(Path::new(&name))?;
+    }
     let report = verify(from)?;
     let partial = to.with_extension("partial");
     remove_if_there(&partial)?;

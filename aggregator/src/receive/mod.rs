@@ -110,12 +110,29 @@ pub struct Shared {
     pub enrolled_at: Ask<SiteId, Option<i64>>,
     /// Whether a person approved the machine with this nonce.
     pub is_approved: Arc<dyn Fn(SiteId, [u8; 16]) -> BoxFuture<'static, bool> + Send + Sync>,
+    /// Sites that are revoked.
+    pub revoked: Revoked,
     /// What the ledger lacks and sites are asked for again.
     pub wants: Wants,
     /// Folder for bytes that a person may have to look at.
     pub kept: PathBuf,
     /// Sites that are connected.
     pub active: AtomicUsize,
+}
+
+/// Sites whose frames are not taken, whatever stands between: a broker may keep a session that was open when they were revoked.
+#[derive(Debug, Clone, Default)]
+pub struct Revoked(Arc<std::sync::Mutex<std::collections::BTreeSet<SiteId>>>);
+
+impl Revoked {
+    /// Takes the sites in place of those that were known.
+    pub fn set(&self, sites: impl IntoIterator<Item = SiteId>) {
+        *self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = sites.into_iter().collect();
+    }
+
+    fn contains(&self, site: &SiteId) -> bool {
+        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).contains(site)
+    }
 }
 
 impl std::fmt::Debug for Shared {

@@ -35,7 +35,10 @@ pub struct MosquittoSettings<'a> {
 pub fn config(settings: &MosquittoSettings<'_>) -> String {
     let MosquittoSettings { addr, ca, certificate, key, crl, acl, persistence, inflight_max } = settings;
     let (ca, certificate, key, crl) = (ca.display(), certificate.display(), key.display(), crl.display());
-    let (acl, persistence, port, ip) = (acl.display(), persistence.display(), addr.port(), addr.ip());
+    let (acl, port, ip) = (acl.display(), addr.port(), addr.ip());
+    // The broker wants one slash at its end.
+    let persistence = persistence.to_string_lossy();
+    let persistence = persistence.trim_end_matches('/');
     format!(
         "# Written by docksync-aggregator for Mosquitto 2.0 or later.
 per_listener_settings false

@@ -220,6 +220,10 @@ impl SiteTask {
 
     /// Opens a frame with one of the site's keys; they are read again before one is refused.
     async fn open(&mut self, payload: &[u8]) -> Result<Frame, FrameError> {
+        if self.shared.revoked.contains(&self.site) {
+            self.keys.clear();
+            return Err(FrameError::Signature);
+        }
         if let Some(frame) = self.keys.iter().find_map(|key| Frame::open(payload, Some(key)).ok()) {
             return Ok(frame);
         }

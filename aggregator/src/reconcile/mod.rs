@@ -148,6 +148,10 @@ pub trait Balances: Send {
     fn renamed(&self) -> BTreeMap<String, String> {
         BTreeMap::new()
     }
+    /// Whether it adds up what it is told from nothing, and knows no stock of before.
+    fn is_from_nothing(&self) -> bool {
+        false
+    }
     /// The stock status of ours that leads to a place there.
     fn status_of(&self, _site: &str, place: &str) -> Option<String> {
         Some(place.to_owned())

@@ -39,7 +39,8 @@ struct AtPoint<'s> {
     store: &'s ReconStore,
     at: i64,
     is_stated: bool,
-    /// Whether the statement that opened the site may be compared with what it opened.
+    /// Whether what was there in the beginning is left out.
+    is_from_nothing: bool,
     error: Option<ReconcileError>,
 }
 
@@ -57,7 +58,7 @@ impl AtPoint<'_> {
             }
         }
         let opened_at: Option<i64> = r.get(8)?;
-        let is_opened = opened_at.is_some_and(|opened| opened <= self.at);
+        let is_opened = !self.is_from_nothing && opened_at.is_some_and(|opened| opened <= self.at);
         if is_opened {
             micros += r.get::<_, Option<i64>>(7)?.unwrap_or(0);
         }
@@ -178,7 +179,8 @@ pub(super) fn statement(store: &ReconStore, settings: &Settings, input: &Input) 
         opened,
         ..SideReport::default()
     };
-    let mut point = AtPoint { store, at: input.at, is_stated: stated_at(store, site)? > 0, error: None };
+    let mut point =
+        AtPoint { store, at: input.at, is_stated: stated_at(store, site)? > 0, is_from_nothing: false, error: None };
     let mut lines = Vec::new();
     let mut ours = store.conn.prepare_cached(ACCOUNTS).map_err(sql("read the book"))?;
     let mut theirs = store
@@ -287,7 +289,8 @@ pub(super) fn destination(
     let unsettled = unsettled(store, run_no, input)?;
     let not_told = not_told(store, balances, input)?;
     let renamed = balances.renamed();
-    let is_stated = stated_at(store, site)? > 0;
+    let is_from_nothing = balances.is_from_nothing();
+    let is_stated = is_from_nothing || stated_at(store, site)? > 0;
     let mut report = SideReport {
         side: input.side.clone(),
         site: input.site.clone(),
@@ -296,7 +299,7 @@ pub(super) fn destination(
         ..SideReport::default()
     };
     let (mut lines, mut openings) = (Vec::new(), Vec::new());
-    let mut point = AtPoint { store, at: input.at, is_stated, error: None };
+    let mut point = AtPoint { store, at: input.at, is_stated, is_from_nothing, error: None };
     let mut ours = store.conn.prepare_cached(ACCOUNTS).map_err(sql("read the book"))?;
     let mut theirs = store
         .conn
