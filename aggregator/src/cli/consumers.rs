@@ -9,6 +9,7 @@ use super::{CliError, FormArgs, PauseArgs, ResumeArgs, copies::open};
 use crate::{
     config::Config,
     ledger::{Change, Reads as _, Stage, Store as _, reads::SqliteReader},
+    reconcile::CENTRE_STREAM,
 };
 
 #[derive(Serialize)]
@@ -36,7 +37,8 @@ pub(super) fn list(config: &Config, args: &FormArgs, out: &mut dyn Write) -> Res
     let mut rows = Vec::new();
     for consumer in &config.consumers {
         let paused = reads.paused(&consumer.name)?;
-        for facts in reads.sites()? {
+        // The centre's own stream is delivered as every other, and is no site.
+        for facts in reads.sites()?.into_iter().filter(|f| f.site.as_str() != CENTRE_STREAM) {
             let cursor = cursors.iter().find(|c| c.consumer == consumer.name && c.site == facts.site);
             let (epoch, marked) = links.get(&facts.site).copied().unwrap_or_default();
             let applied_through = cursor.filter(|c| c.epoch == epoch).map_or(0, |c| c.seq);

@@ -1,11 +1,16 @@
 //! `backup` and `restore`.
 
-use std::{io::Write, sync::Arc};
+use std::{
+    io::Write,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use super::{CliError, CopyArgs};
 use crate::{
     config::Config,
     ledger::{Change, LedgerError, Store as _, audit::Entry, backup, lock::StateLock, sqlite::SqliteStore},
+    reconcile::store::ReconStore,
 };
 
 /// Copies the ledger and checks the copy.
@@ -22,7 +27,11 @@ pub fn backup(config: &Config, args: &CopyArgs, out: &mut dyn Write) -> Result<(
         .map(|((site, epoch), through)| Change::BackedUp { site: site.clone(), epoch: *epoch, through: *through })
         .collect();
     store.change(&changes)?;
+    let decisions = ReconStore::copy(&config.state_dir, &decisions_of(&args.file))?;
     writeln!(out, "{}: {} events in {} streams, checked", report.path.display(), report.events, report.streams.len())?;
+    if decisions {
+        writeln!(out, "{}: comparisons of the books, and what was decided", decisions_of(&args.file).display())?;
+    }
     Ok(())
 }
 
@@ -38,6 +47,7 @@ pub fn restore(config: &Config, args: &CopyArgs, out: &mut dyn Write) -> Result<
     })?;
     let _lock = StateLock::take(&config.state_dir)?.ok_or(CliError::Running)?;
     let report = backup::restore(&args.file, &config.ledger_path())?;
+    ReconStore::put_back(&decisions_of(&args.file), &config.state_dir)?;
     let mut store = open(config)?;
     store.change(&[Change::Audit(Entry {
         who: "docksync-aggregator".to_owned(),
@@ -53,6 +63,13 @@ pub fn restore(config: &Config, args: &CopyArgs, out: &mut dyn Write) -> Result<
         report.ledger_id
     )?;
     Ok(())
+}
+
+/// The copy of what was decided on drifts, beside that of the ledger.
+fn decisions_of(file: &Path) -> PathBuf {
+    let mut name = file.as_os_str().to_owned();
+    name.push(".reconcile");
+    PathBuf::from(name)
 }
 
 pub(super) fn open(config: &Config) -> Result<SqliteStore, LedgerError> {

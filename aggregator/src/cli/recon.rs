@@ -256,12 +256,15 @@ fn make_alone(config: &Config, store: &ReconStore, reads: &SqliteReader) -> Resu
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let _entered = runtime.enter();
     let mut destinations = crate::run::destinations(config, &Gates::new()).map_err(CliError::Service)?;
-    let mut ledger = open(config)?;
-    let mut commit = |append| {
-        let committed = ledger.commit(&[append], &[])?;
-        committed.into_iter().next().ok_or(LedgerError::Closed)
-    };
-    post::post_approved(store, reads, &destinations, &mut commit, now_ms())?;
+    if drift::open(store)?.iter().any(|drift| drift.state == drift::State::Approved) {
+        // Only then: opening a ledger to write reads all its young keys.
+        let mut ledger = open(config)?;
+        let mut commit = |append| {
+            let committed = ledger.commit(&[append], &[])?;
+            committed.into_iter().next().ok_or(LedgerError::Closed)
+        };
+        post::post_approved(store, reads, &destinations, &mut commit, now_ms())?;
+    }
     while let Some(run) = store.next_run()? {
         let mut around = Surroundings {
             settings: &config.reconcile,

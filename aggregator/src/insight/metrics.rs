@@ -9,6 +9,7 @@ use prometheus_client::{
 };
 
 use super::{
+    Destination,
     books::{Books, last_run},
     parked::Group,
     sites::Overview,
@@ -22,6 +23,9 @@ struct BySite {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByNothing {}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ByTarget {
     code: String,
     target: String,
@@ -31,7 +35,12 @@ struct ByTarget {
 ///
 /// # Errors
 /// [`std::fmt::Error`], which writing to a string does not cause.
-pub fn metrics(overview: &Overview, groups: &[Group], books: &Books) -> Result<String, std::fmt::Error> {
+pub fn metrics(
+    overview: &Overview,
+    groups: &[Group],
+    destinations: &[Destination],
+    books: &Books,
+) -> Result<String, std::fmt::Error> {
     let mut registry = Registry::default();
     let version = ("version".to_owned(), env!("CARGO_PKG_VERSION").to_owned());
     registry.register("docksync_build", "Version of this program", Info::new(vec![version]));
@@ -43,6 +52,7 @@ pub fn metrics(overview: &Overview, groups: &[Group], books: &Books) -> Result<S
         letters.get_or_create(&labels).inc_by(i64::try_from(group.count).unwrap_or(i64::MAX));
     }
     centre.register("dead_letters", "Events that wait for a person", letters);
+    deliveries(centre, destinations);
     compared(centre, books);
     let mut out = String::new();
     encode(&mut out, &registry)?;
@@ -60,11 +70,37 @@ struct ByCause {
     cause: String,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByDelivery {
+    consumer: String,
+    site: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByConsumer {
+    consumer: String,
+}
+
+/// How far each destination is.
+fn deliveries(to: &mut Registry, destinations: &[Destination]) {
+    let (behind, paused) = (Family::<ByDelivery, Gauge>::default(), Family::<ByConsumer, Gauge>::default());
+    for d in destinations {
+        paused.get_or_create(&ByConsumer { consumer: d.consumer.clone() }).set(i64::from(d.is_paused));
+        for (site, events) in &d.behind {
+            let labels = ByDelivery { consumer: d.consumer.clone(), site: site.to_string() };
+            behind.get_or_create(&labels).set(i64::try_from(*events).unwrap_or(i64::MAX));
+        }
+    }
+    to.register("consumer_behind_events", "Events of a site that a destination has not settled", behind);
+    to.register("consumer_paused", "Whether a person has paused the destination", paused);
+}
+
 /// What the newest comparison of the books found.
 fn compared(to: &mut Registry, books: &Books) {
     let (drift, all) = (Family::<BySide, Gauge>::default(), Family::<BySide, Gauge>::default());
     let (causes, holes) = (Family::<ByCause, Gauge>::default(), Family::<BySite, Gauge>::default());
-    let (last, number) = (Value::default(), |n: u64| i64::try_from(n).unwrap_or(i64::MAX));
+    let last = Value::default();
+    let number = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
     if let Some(report) = &books.report {
         for s in &report.sides {
             let labels = BySide { site: s.site.clone(), side: s.side.clone() };
@@ -96,17 +132,22 @@ fn sites(to: &mut Registry, overview: &Overview) {
     let (received, again) = (Family::<BySite, Counter>::default(), Family::<BySite, Counter>::default());
     let (up, waiting) = (Family::<BySite, Gauge>::default(), Family::<BySite, Gauge>::default());
     let (seen, oldest) = (Family::<BySite, Value>::default(), Family::<BySite, Value>::default());
+    let (held, recovering) = (Family::<BySite, Gauge>::default(), Family::<ByNothing, Gauge>::default());
+    recovering.get_or_create(&ByNothing {}).set(i64::from(overview.is_recovering));
     for line in &overview.sites {
         let site = BySite { site: line.site.to_string() };
         received.get_or_create(&site).inc_by(line.totals.events);
         again.get_or_create(&site).inc_by(line.totals.duplicates);
         up.get_or_create(&site).set(i64::from(line.totals.is_online));
+        held.get_or_create(&site).set(i64::try_from(line.held.len()).unwrap_or(i64::MAX));
         waiting.get_or_create(&site).set(i64::try_from(line.waiting).unwrap_or(i64::MAX));
         seen.get_or_create(&site).set(line.heard_at.map_or(0.0, |at| at.as_millisecond() as f64 / 1000.0));
         oldest.get_or_create(&site).set(line.oldest_secs as f64);
     }
     to.register("events_received", "Events stored, those that came again included", received);
     to.register("events_duplicate", "Events that were held already when they came", again);
+    to.register("site_held", "Machines of the site, or its stream, that wait for a person", held);
+    to.register("recovering", "Whether the ledger was restored and sites send again what it lacks", recovering);
     to.register("site_up", "Whether the site is connected", up);
     to.register("site_waiting_events", "Events that the site holds and the ledger does not", waiting);
     to.register_with_unit("site_last_seen_timestamp", "When the site was last heard of", Unit::Seconds, seen);

@@ -16,8 +16,9 @@ pub mod parked;
 pub mod sites;
 mod web;
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
+use docksync_proto::site::SiteId;
 use jiff::Timestamp;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -134,6 +135,39 @@ pub struct View {
     pub is_cut: bool,
     /// The newest comparison of the books.
     pub books: books::Books,
+    /// How far each destination is.
+    pub destinations: Vec<Destination>,
+}
+
+/// How far a destination is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Destination {
+    /// Its name.
+    pub consumer: String,
+    /// Whether a person has paused it.
+    pub is_paused: bool,
+    /// Events of each site that it has not settled.
+    pub behind: Vec<(SiteId, u64)>,
+}
+
+fn destinations(reader: &SqliteReader) -> Result<Vec<Destination>, LedgerError> {
+    let held: BTreeMap<SiteId, (u32, u64)> =
+        reader.links()?.into_iter().map(|link| (link.site, (link.epoch, link.marked))).collect();
+    let mut all: Vec<Destination> = Vec::new();
+    for cursor in reader.cursors()? {
+        // The centre's own stream has no link, and is never long.
+        let Some((epoch, marked)) = held.get(&cursor.site) else { continue };
+        let settled = if cursor.epoch == *epoch { cursor.seq } else { 0 };
+        let behind = (cursor.site, marked.saturating_sub(settled));
+        match all.iter_mut().find(|d| d.consumer == cursor.consumer) {
+            Some(known) => known.behind.push(behind),
+            None => {
+                let is_paused = reader.paused(&cursor.consumer)?.is_some();
+                all.push(Destination { consumer: cursor.consumer, is_paused, behind: vec![behind] });
+            }
+        }
+    }
+    Ok(all)
 }
 
 /// Where views come from.
@@ -162,7 +196,8 @@ impl Source {
             is_recovering: reader.is_recovering()?,
         });
         let books = books::read(self.ledger.parent().unwrap_or(&self.ledger))?;
-        Ok(View { overview, groups, is_cut, books })
+        let destinations = destinations(&reader)?;
+        Ok(View { overview, groups, is_cut, books, destinations })
     }
 }
 

@@ -213,7 +213,7 @@ fn the_pages_are_as_reviewed_and_ask_nothing_of_other_servers() {
 fn the_figures_carry_no_label_without_bounds() {
     let from = sources();
 
-    let text = metrics::metrics(&overview(&from), &groups(&from.waiting), &books::Books::default()).unwrap();
+    let text = metrics::metrics(&overview(&from), &groups(&from.waiting), &[], &books::Books::default()).unwrap();
 
     for line in [
         "docksync_events_received_total{site=\"DC02\"} 48210",

@@ -181,7 +181,7 @@ async fn parked_json(State(desk): State<Desk>) -> Response {
 
 async fn figures(State(desk): State<Desk>) -> Response {
     let kind = [(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")];
-    data(&desk, |view| match metrics::metrics(&view.overview, &view.groups, &view.books) {
+    data(&desk, |view| match metrics::metrics(&view.overview, &view.groups, &view.destinations, &view.books) {
         Ok(text) => (kind, text).into_response(),
         Err(_) => problem(StatusCode::INTERNAL_SERVER_ERROR, "The figures could not be written."),
     })

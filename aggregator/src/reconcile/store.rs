@@ -5,6 +5,7 @@ use std::{path::Path, time::Duration};
 use rusqlite::{Connection, OptionalExtension as _, Params, Row, params};
 
 use super::error::{ReconcileError, sql};
+use crate::ledger::LedgerError;
 
 /// File below the state folder.
 pub const RECONCILE_FILE: &str = "reconcile.sqlite";
@@ -112,6 +113,35 @@ impl ReconStore {
             conn.execute_batch(&script).map_err(error)?;
         }
         Ok(Self { conn })
+    }
+
+    /// Copies the database while it is in use; `false` where there is none.
+    ///
+    /// # Errors
+    /// [`ReconcileError`].
+    pub fn copy(state_dir: &Path, to: &Path) -> Result<bool, ReconcileError> {
+        if !state_dir.join(RECONCILE_FILE).exists() {
+            return Ok(false);
+        }
+        let store = Self::open(state_dir)?;
+        // An older copy of the same name is an older backup's: that was refused to be overwritten before.
+        remove_if_there(to)?;
+        store.run_sql("copy the comparisons of the books", "VACUUM INTO ?1", [to.to_string_lossy()])?;
+        Ok(true)
+    }
+
+    /// Puts a copy in place, where there is one and nothing is in its way.
+    ///
+    /// # Errors
+    /// [`ReconcileError`].
+    pub fn put_back(from: &Path, state_dir: &Path) -> Result<(), ReconcileError> {
+        let to = state_dir.join(RECONCILE_FILE);
+        if !from.exists() || to.exists() {
+            return Ok(());
+        }
+        let io = |source| LedgerError::Io { doing: "put back", path: to.clone(), source };
+        std::fs::copy(from, &to).and_then(|_| std::fs::File::open(&to)?.sync_all()).map_err(io)?;
+        Ok(())
     }
 
     pub(super) fn run_sql(
@@ -267,6 +297,14 @@ fn run_row(r: &Row<'_>) -> Result<RunRow, rusqlite::Error> {
         ended_ms: r.get(8)?,
         report: r.get(9)?,
     })
+}
+
+fn remove_if_there(path: &Path) -> Result<(), ReconcileError> {
+    match std::fs::remove_file(path) {
+        Ok(()) => Ok(()),
+        Err(source) if source.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(source) => Err(LedgerError::Io { doing: "replace", path: path.to_owned(), source }.into()),
+    }
 }
 
 fn prepare(conn: &Connection) -> Result<(), rusqlite::Error> {

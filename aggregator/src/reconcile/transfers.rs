@@ -263,4 +263,45 @@ mod tests {
         let receipt = Leg { is_named: false, ..leg("B", "", 10, 0) };
         assert!(matched(&[receipt], 900 * HOUR, 48).is_empty());
     }
+
+    /// A thousand transfers whose parts come in any order and late, because lines are cut: within the lead time nothing is wrong, after it
+    /// exactly what is.
+    #[test]
+    fn of_a_thousand_transfers_only_the_eleven_that_are_short_or_over_are_named() {
+        let mut dice = 7_u64;
+        let mut roll = |sides: u64| {
+            dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (dice >> 33) % sides
+        };
+        let (mut legs, mut planted) = (Vec::new(), Vec::new());
+        for n in 0..1_000_i64 {
+            let transfer = format!("T-{n:04}");
+            let pieces = 10 + i64::try_from(roll(90)).unwrap();
+            let wrong = if n % 91 == 13 { [-1, 2][usize::try_from(roll(2)).unwrap()] } else { 0 };
+            if wrong != 0 {
+                planted.push((transfer.clone(), if wrong < 0 { Standing::Short } else { Standing::Over }));
+            }
+            let first = i64::try_from(roll(6)).unwrap();
+            let of = |site: &str, micros, hours| Leg { transfer: transfer.clone(), ..leg(site, "", micros, hours) };
+            legs.push((roll(1_000_000), of("A", pieces, first)));
+            // It arrives in one part or in two.
+            let part = if roll(3) == 0 { 4 } else { 0 };
+            if part > 0 {
+                legs.push((roll(1_000_000), of("B", part, first + 5)));
+            }
+            legs.push((roll(1_000_000), of("B", pieces + wrong - part, first + 9)));
+        }
+        legs.sort_by_key(|(order, _)| *order);
+        let legs: Vec<Leg> = legs.into_iter().map(|(_, leg)| leg).collect();
+
+        for known in [0, 500, 1_500, legs.len()] {
+            for m in matched(&legs[..known], 30 * HOUR, 48) {
+                assert!(!m.standing.is_wrong() && m.in_transit >= 0, "{m:?}");
+            }
+        }
+        let all = matched(&legs, 100 * HOUR, 48);
+        let wrong: Vec<_> =
+            all.into_iter().filter(|m| m.standing.is_wrong()).map(|m| (m.transfer, m.standing)).collect();
+        assert_eq!((wrong.len(), &wrong), (11, &planted));
+    }
 }

@@ -45,9 +45,16 @@ pub(super) fn measure(options: &Options, dir: &Path, rows: &mut Rows) -> anyhow:
     let (secs, peak) = run(&config, &["--again", "2"])?;
     let bare = bare(&state.join("reconcile.sqlite"), of_site * SITES)?;
     let balances = (of_site * SITES) as f64;
+    let begun = Instant::now();
+    let traced = Command::new(process::program("docksync-aggregator")?)
+        .args(["recon", "trace", "DC03", "SKU-0001000", "--config", config.to_str().context("a path of text")?])
+        .output()?;
+    anyhow::ensure!(traced.status.success(), "recon trace ended with {}", traced.status);
+    let trace = begun.elapsed().as_secs_f64();
     let row = Row::new("reconcile, compare", balances / secs, "balances/s").of(balances / bare);
     rows.push(row.goal(Goal::PartOf(1.0 / 3.0)));
     rows.push(Row::new("reconcile, memory", peak, "MiB").goal(Goal::Below(300.0)));
+    rows.push(Row::new("reconcile, trace among all movements", trace, "s").goal(Goal::Below(2.0)));
     rows.push(Row::new("reconcile, whole run with reading", balances / whole, "balances/s"));
     Ok(())
 }
