@@ -309,6 +309,86 @@ fn a_full_queue_leaves_exports_where_they_are_says_so_and_recovers_by_itself() {
     assert!(centre.applied().unwrap().values().all(|times| *times == 1));
 }
 
+/// A file system of its own, for as long as it lives.
+struct Disk<'p>(&'p Path);
+
+impl<'p> Disk<'p> {
+    /// `None` where this user may not mount.
+    fn mount(at: &'p Path, mib: u32) -> Option<Self> {
+        fs::create_dir_all(at).unwrap();
+        let size = format!("size={mib}m");
+        let mounted = std::process::Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(at).status();
+        mounted.is_ok_and(|status| status.success()).then_some(Self(at))
+    }
+
+    fn grow(&self, mib: u32) {
+        let size = format!("remount,size={mib}m");
+        assert!(std::process::Command::new("mount").args(["-o", &size]).arg(self.0).status().unwrap().success());
+    }
+}
+
+impl Drop for Disk<'_> {
+    fn drop(&mut self) {
+        // What still has a file open on it keeps it until then.
+        drop(std::process::Command::new("umount").arg("-l").arg(self.0).status());
+    }
+}
+
+#[test]
+fn a_disk_of_64_mib_that_is_full_loses_nothing_and_the_page_says_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let place = dir.path().join("DC1");
+    let Some(disk) = Disk::mount(&place, 64) else {
+        eprintln!("skipped: this user may not mount a file system");
+        return;
+    };
+    let centre = Centre::start(&dir.path().join("centre"), "").unwrap();
+    let relay = Relay::start(centre.address("mqtt")).unwrap();
+    // The budget is larger than the disk: the disk itself gives out.
+    let extra = "[queue]\nbytes_max = \"1 GiB\"\nballast_bytes = \"2 MiB\"\n";
+    let mut site = Site::prepare("DC1", &place, relay.address(), extra).unwrap();
+    site.enrol_with(&centre.add_site("DC1").unwrap(), &centre).unwrap();
+    relay.cut(true);
+    site.start().unwrap();
+    let mut wms = Wms::new("DC1", &site.export(), 1);
+    let code = || site.status().map(|s| s["headline"]["code"].as_str().unwrap_or_default().to_owned());
+    let is_full = || code().is_ok_and(|code| code == "Q001" || code == "Q002" || code == "Q003");
+
+    for _ in 0..400 {
+        if is_full() {
+            break;
+        }
+        let known: BTreeSet<String> = wms.truth.keys().cloned().collect();
+        if wms.export_wide(1_000).is_err() {
+            // The warehouse system cannot write either: what it could not finish was never exported.
+            wms.truth.retain(|transaction, _| known.contains(transaction));
+            for entry in fs::read_dir(site.export()).unwrap().flatten() {
+                if entry.path().extension().is_some_and(|end| end == "tmp") {
+                    fs::remove_file(entry.path()).unwrap();
+                }
+            }
+            break;
+        }
+        await_that("the file to be dealt with, or refused", DEADLINE, || {
+            is_full() || fs::read_dir(site.export()).unwrap().count() == 0
+        })
+        .unwrap();
+    }
+    await_that("the page to say that there is no room", DEADLINE, is_full)
+        .unwrap_or_else(|e| panic!("{e}: {:?}", code()));
+    assert!(!wms.truth.is_empty());
+    assert!(!site.process().unwrap().has_ended(), "a full disk ends nothing");
+
+    disk.grow(512);
+    relay.cut(false);
+    await_that("everything to be applied once there is room", DEADLINE * 3, || {
+        centre.applied_count().is_ok_and(|n| n == wms.truth.len() as u64)
+    })
+    .unwrap();
+    assert!(centre.applied().unwrap().values().all(|times| *times == 1));
+    site.stop().unwrap();
+}
+
 #[test]
 fn wrong_settings_are_refused_with_every_mistake_and_exit_78() {
     let dir = tempfile::tempdir().unwrap();

@@ -159,10 +159,10 @@ fn drift(line: &DriftLine) -> Markup {
             td { (line.site) }
             td { strong { (line.item) } @if !b.lot.is_empty() { " lot " (b.lot) } @if !b.place.is_empty() { " in " (b.place) } }
             td { @if line.side == TRANSFER { "transfer" } @else { (side_name(&line.side)) } }
-            td .num { (quantity(b.ledger)) }
-            td .num { (quantity(b.other)) }
-            td .num { (quantity(b.on_way.saturating_add(b.parked).saturating_add(b.unmapped))) }
-            td .num { strong { @if b.unexplained > 0 { "+" } (quantity(b.unexplained)) } }
+            td .num data-label="Ledger" { (quantity(b.ledger)) }
+            td .num data-label="There" { (quantity(b.other)) }
+            td .num data-label="On the way" { (quantity(b.on_way.saturating_add(b.parked).saturating_add(b.unmapped))) }
+            td .num data-label="Drift" { strong { @if b.unexplained > 0 { "+" } (quantity(b.unexplained)) } }
             td { (line.cause.code.replace('_', " ")) }
             td { (line.state) br; span .muted { (moment(line.since_ms)) } }
             td {
