@@ -16,6 +16,9 @@ use crate::{site::SiteId, words::words};
 /// Name of the contract; its major version takes part in every event id.
 pub const SCHEMA: &str = "docksync.event.v1";
 
+/// Extension of the event that ends a file with statements of stock; its value is how many lines of the file were held.
+pub const STATEMENT_END: &str = "docksync:end";
+
 words! {
     /// What happened. The steps are those of GS1 CBV 2.0 where it has one.
     EventType {

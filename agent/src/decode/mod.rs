@@ -228,6 +228,11 @@ impl Decoder {
         Self { profile, site, zone, zone_name }
     }
 
+    /// The site that its events are of, where a file does not name another.
+    pub fn site(&self) -> &SiteId {
+        &self.site
+    }
+
     /// The feed's profile.
     pub fn profile(&self) -> &Profile {
         &self.profile

@@ -10,7 +10,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use docksync_proto::{event::Event, identity};
+use docksync_proto::{
+    event::{Event, EventTime, EventType, RefKind, Reference, STATEMENT_END},
+    identity,
+};
 use jiff::{Timestamp, civil::Date};
 
 use super::{
@@ -232,6 +235,7 @@ impl Desk<'_> {
             return writer.refuse(survey);
         }
         writer.pending.held = survey.held;
+        writer.statement_end = self.statement_end(file, &facts, &survey);
         if let Some(kept) = kept.finish(self.feed.decoder.repeats(&survey)) {
             return writer.take_all(kept, survey.records, survey.lines);
         }
@@ -242,6 +246,23 @@ impl Desk<'_> {
         }
         unchanged(opened, &file.path)?;
         writer.end(survey.records, survey.lines)
+    }
+
+    /// What tells the centre that a statement of stock is whole: what a whole one does not name is none, what a part does not
+    /// name is unknown. With it go the lines that were held.
+    fn statement_end(&self, file: &NewFile, facts: &FileFacts, survey: &Survey) -> Option<Event> {
+        if !survey.counts.contains_key(&EventType::InventorySnapshot) {
+            return None;
+        }
+        let (site, at) = (self.feed.decoder.site().clone(), file.found_at);
+        let mut event = Event::new(EventType::InventorySnapshot, site, EventTime::utc(at), at);
+        event.references.push(Reference { kind: RefKind::Report, value: facts.sha256.clone(), date: None });
+        event.extensions.insert(STATEMENT_END.to_owned(), survey.held.to_string());
+        event.source.feed.clone_from(&facts.feed);
+        event.source.file_name.clone_from(&facts.name);
+        event.source.file_sha256.clone_from(&facts.sha256);
+        event.source.file_size = facts.size;
+        Some(event)
     }
 
     /// Writes the answers to a file whose events are stored and whose answers a crash may have cut off.
@@ -329,13 +350,26 @@ struct Writer<'w> {
     held: Vec<HeldLine>,
     records_done: u64,
     pending: Pending,
+    statement_end: Option<Event>,
     error: Option<IntakeError>,
 }
 
 impl<'w> Writer<'w> {
     fn new(desk: &'w Desk<'w>, file: &'w NewFile, pending: Pending, done_before: u64, order: &'w Order) -> Self {
         let (builder, batches, held) = (BatchBuilder::new(), Vec::new(), Vec::new());
-        Self { desk, file, order, done_before, builder, batches, held, records_done: done_before, pending, error: None }
+        Self {
+            desk,
+            file,
+            order,
+            done_before,
+            builder,
+            batches,
+            held,
+            records_done: done_before,
+            pending,
+            statement_end: None,
+            error: None,
+        }
     }
 
     fn take(&mut self, record: u64, found: Record<'_>) -> ControlFlow<()> {
@@ -442,6 +476,9 @@ impl<'w> Writer<'w> {
     }
 
     fn end(mut self, records: u64, lines: u64) -> Result<Pending, IntakeError> {
+        if let Some(event) = self.statement_end.take() {
+            self.event(&event)?;
+        }
         self.records_done = records;
         self.flush(Some(FileEnd::Captured { lines }))?;
         Ok(self.pending)

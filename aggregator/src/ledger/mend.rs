@@ -31,6 +31,9 @@ impl SqliteStore {
         if chain != head.chain_after || events.len() != head.count as usize || !self.joins(site_no, head)? {
             return Ok(false);
         }
+        if self.is_there(site_no, head, columns)? || self.overlaps(site_no, head)? {
+            return Ok(false);
+        }
         let there = self.row_at(site_no, head)?;
         let batch_no = match there {
             Some((batch_no, count)) if count == head.count => batch_no,
@@ -109,6 +112,42 @@ impl SqliteStore {
         )?;
         let fits = before.is_none_or(|c| c == head.chain_before.0) && after.is_none_or(|c| c == head.chain_after.0);
         Ok(fits && (before.is_some() || after.is_some() || head.first == 1))
+    }
+
+    /// Whether the very batch stands there, unharmed.
+    fn is_there(&self, site_no: i64, head: &BatchHead, columns: &[u8]) -> Result<bool, LedgerError> {
+        let mut find = self
+            .db
+            .conn
+            .prepare_cached(
+                "SELECT 1 FROM batch WHERE site_no = ?1 AND epoch = ?2 AND first_seq = ?3 AND count = ?4 AND chain_before = ?5 \
+                 AND chain_after = ?6 AND columns = ?7",
+            )
+            .map_err(sql("read a batch"))?;
+        let values = params![
+            site_no,
+            head.epoch,
+            head.first.cast_signed(),
+            head.count,
+            head.chain_before.0,
+            head.chain_after.0,
+            columns
+        ];
+        find.exists(values).map_err(sql("read a batch"))
+    }
+
+    /// Whether batches of another cut hold a part of it: the site sends it again as it was stored there, which may be more than is missing.
+    fn overlaps(&self, site_no: i64, head: &BatchHead) -> Result<bool, LedgerError> {
+        let mut find = self
+            .db
+            .conn
+            .prepare_cached(
+                "SELECT 1 FROM batch WHERE site_no = ?1 AND epoch = ?2 AND first_seq <= ?4 AND first_seq + count > ?3 \
+                 AND NOT (first_seq = ?3 AND count = ?5)",
+            )
+            .map_err(sql("read a batch"))?;
+        let values = params![site_no, head.epoch, head.first.cast_signed(), head.last().cast_signed(), head.count];
+        find.exists(values).map_err(sql("read a batch"))
     }
 
     fn row_at(&self, site_no: i64, head: &BatchHead) -> Result<Option<(i64, u32)>, LedgerError> {

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use docksync_proto::{
     codec::{self, Decoded},
-    event::{Event, EventType, Line, PartyRole, Precision, RefKind},
+    event::{Event, EventType, Line, PartyRole, Precision, RefKind, STATEMENT_END},
     site::SiteId,
     stock,
 };
@@ -69,7 +69,6 @@ pub fn carry(
         }
     }
     decide_waiting(store, reads, until)?;
-    mark_whole(store, reads)?;
     Ok(carried)
 }
 
@@ -83,6 +82,11 @@ fn follow_ledger(store: &ReconStore, reads: &impl Reads) -> Result<(), Reconcile
                 for table in ["input", "other_balance", "unsettled", "line", "posted"] {
                     store.run_sql("leave a ledger", &format!("DELETE FROM {table}"), [])?;
                 }
+                // Statements and posted corrections of the lost ledger come again with its events, or are written again.
+                store.run_sql("leave a ledger", "DELETE FROM told", [])?;
+                store.run_sql("leave a ledger", "DELETE FROM statement", [])?;
+                store.run_sql("leave a ledger", "DELETE FROM suspect", [])?;
+                store.run_sql("leave a ledger", "UPDATE drift SET state = 4 WHERE state = 5", [])?;
                 store.run_sql("leave a ledger", "UPDATE account SET opened_at = 0 WHERE opened_at IS NOT NULL", [])?;
                 store.run_sql("leave a ledger", "UPDATE meta SET value = 1 WHERE key LIKE 'stated %'", [])?;
                 store.run_sql("leave a ledger", "DELETE FROM meta WHERE key = 'mended'", [])?;
@@ -113,6 +117,7 @@ fn begin_again(store: &ReconStore, site: &SiteId) -> Result<(), ReconcileError> 
     let of_site = "account_no IN (SELECT account_no FROM account WHERE site = ?1)";
     store.run_sql(doing, &format!("DELETE FROM movement WHERE {of_site}"), [name])?;
     store.run_sql(doing, &format!("DELETE FROM waiting WHERE {of_site}"), [name])?;
+    store.run_sql(doing, &format!("DELETE FROM centre_effect WHERE {of_site}"), [name])?;
     store.run_sql(doing, "UPDATE account SET micros = 0, last_at = 0 WHERE site = ?1", [name])?;
     store.run_sql(doing, "DELETE FROM transfer WHERE site = ?1", [name])?;
     store.run_sql(doing, "DELETE FROM captured WHERE site = ?1", [name])?;
@@ -203,7 +208,11 @@ fn take_event(
         }
     };
     let when = (event.event_type, event.time.at.as_millisecond(), is_exact(event));
-    sums.iter().try_for_each(|(key, micros)| move_stock(store, site, key, (at, loc, *micros), when))
+    let is_centre = batch.site.as_str() == CENTRE_STREAM;
+    if is_centre && !sums.is_empty() {
+        store.run_sql("keep a correction", "INSERT OR IGNORE INTO posted VALUES (?1, 0)", [loc.0])?;
+    }
+    sums.iter().try_for_each(|(key, micros)| move_stock(store, (site, is_centre), key, (at, loc, *micros), when))
 }
 
 fn is_exact(event: &Event) -> bool {
@@ -212,12 +221,22 @@ fn is_exact(event: &Event) -> bool {
 
 fn move_stock(
     store: &ReconStore,
-    site: &SiteId,
+    (site, is_centre): (&SiteId, bool),
     key: &UnitKey,
     (at, loc, micros): (i64, Loc, i64),
     (kind, happened_ms, is_exact): (EventType, i64, bool),
 ) -> Result<(), ReconcileError> {
-    let account_no = account(store, site.as_str(), key, micros, at)?;
+    let account_no = account(store, site.as_str(), key, if is_centre { 0 } else { micros }, at)?;
+    if is_centre
+        && store.run_sql(
+            "keep a correction",
+            "INSERT OR IGNORE INTO centre_effect VALUES (?1, ?2)",
+            [loc.0, account_no],
+        )? == 1
+    {
+        let add = "UPDATE account SET micros = micros + ?2 WHERE account_no = ?1";
+        store.run_sql("keep a correction", add, [account_no, micros])?;
+    }
     store
         .run_sql(
             "keep a movement",
@@ -282,7 +301,7 @@ fn wait(
         let account_no = account(store, batch.site.as_str(), key, 0, 0)?;
         store.run_sql(
             "keep what waits",
-            "INSERT OR REPLACE INTO waiting VALUES (?1, ?2, ?3, ?4)",
+            "INSERT OR REPLACE INTO waiting VALUES (?1, ?2, ?3, ?4, NULL)",
             params![loc.0, account_no, loc.0, micros],
         )?;
     }
@@ -291,7 +310,10 @@ fn wait(
 
 /// Takes what was admitted since, lets go of what was left out.
 fn decide_waiting(store: &ReconStore, reads: &impl Reads, until: i64) -> Result<(), ReconcileError> {
-    let waiting = store.all("read what waits", "SELECT DISTINCT loc FROM waiting", [], |r| r.get::<_, i64>(0))?;
+    let waiting =
+        store.all("read what waits", "SELECT DISTINCT loc FROM waiting WHERE decided_at IS NULL", [], |r| {
+            r.get::<_, i64>(0)
+        })?;
     for loc in waiting.into_iter().map(Loc) {
         let state = reads.refusal(loc)?.map(|refusal| refusal.state);
         if state == Some(RefusalState::Open) {
@@ -306,7 +328,10 @@ fn decide_waiting(store: &ReconStore, reads: &impl Reads, until: i64) -> Result<
                 // From now on, not since it came.
                 take_event(store, reads, (&batch, loc, end_of(until)), &decoded, prior)?;
             }
-            store.run_sql("end a wait", "DELETE FROM waiting WHERE loc = ?1", [loc.0]).map(drop)
+            // Statements from before still know it.
+            store
+                .run_sql("end a wait", "UPDATE waiting SET decided_at = ?2 WHERE loc = ?1", [loc.0, end_of(until)])
+                .map(drop)
         })?;
     }
     Ok(())
@@ -320,13 +345,24 @@ fn take_statement(
     prior: Option<Loc>,
 ) -> Result<(), ReconcileError> {
     let (site, report) = (event.site_id.as_str(), event.reference(RefKind::Report));
+    if let Some(held) = event.extensions.get(STATEMENT_END) {
+        // What lines were held at the site is not known here: then nothing that is not named is none.
+        return store
+            .run_sql(
+                "note a whole statement",
+                "UPDATE statement SET is_whole = 1, is_partial = max(is_partial, ?4) WHERE site = ?1 AND file = ?2 AND last_loc < ?3 \
+                 AND is_whole = 0",
+                params![batch.site.as_str(), event.source.file_name, loc.0, held != "0"],
+            )
+            .map(drop);
+    }
     let is_partial = event.extensions.get("partial").is_some_and(|v| v == "true");
     let seq = batch.head.first + loc.index() as u64;
     let number = store.one(
         "keep a statement",
         "INSERT INTO statement (site, report, as_of_ms, is_exact, is_partial, first_at, last_loc, epoch, last_seq, file) \
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) ON CONFLICT DO UPDATE SET last_loc = max(last_loc, excluded.last_loc), \
-         epoch = excluded.epoch, last_seq = excluded.last_seq, is_partial = max(is_partial, excluded.is_partial) \
+         epoch = excluded.epoch, last_seq = excluded.last_seq, is_partial = max(is_partial, excluded.is_partial), is_whole = 0, file = excluded.file \
          RETURNING statement_no",
         params![
             site,
@@ -360,42 +396,6 @@ fn take_statement(
         )?;
     }
     Ok(())
-}
-
-/// A statement is whole when its site has sent something of another file behind it: files are captured one after the other.
-fn mark_whole(store: &ReconStore, reads: &impl Reads) -> Result<(), ReconcileError> {
-    let open = store.all(
-        "read open statements",
-        "SELECT statement_no, site, last_loc, file FROM statement WHERE is_whole = 0",
-        [],
-        |r| Ok((r.get::<_, i64>(0)?, r.get::<_, String>(1)?, Loc(r.get(2)?), r.get::<_, String>(3)?)),
-    )?;
-    for (number, site, last, file) in open {
-        let Ok(site) = SiteId::new(&site) else { continue };
-        if is_followed(reads, &site, last, &file)? {
-            set_whole(store, number)?;
-        }
-    }
-    Ok(())
-}
-
-fn is_followed(reads: &impl Reads, site: &SiteId, last: Loc, file: &str) -> Result<bool, ReconcileError> {
-    let own = reads.batch(last.batch_no())?.map(|batch| (batch, last.index() + 1));
-    let later = reads.read_batches(site, last.batch_no(), 1)?.into_iter().map(|batch| (batch, 0));
-    for (batch, from) in own.into_iter().chain(later) {
-        let stored = |source| ReconcileError::Stored { batch_no: batch.batch_no, source };
-        let events = codec::decode_batch(&batch.columns).map_err(stored)?;
-        if events.iter().skip(from).any(|decoded| decoded.event.source.file_name != file) {
-            return Ok(true);
-        }
-    }
-    Ok(false)
-}
-
-pub(super) fn set_whole(store: &ReconStore, number: i64) -> Result<(), ReconcileError> {
-    store
-        .run_sql("note a whole statement", "UPDATE statement SET is_whole = 1 WHERE statement_no = ?1", [number])
-        .map(drop)
 }
 
 fn take_transfer(store: &ReconStore, loc: Loc, event: &Event, prior: Option<Loc>) -> Result<(), ReconcileError> {

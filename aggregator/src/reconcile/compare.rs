@@ -76,7 +76,16 @@ impl Compared {
 pub fn compare(expected: BTreeMap<Key, Expected>, other: BTreeMap<Key, i64>, absent_is_zero: bool) -> Vec<Compared> {
     // Where the other side keeps no lots of the item, lots are no difference.
     let keeps_lots = other.keys().any(|(lot, ..)| !lot.is_empty());
-    let expected = if keeps_lots || other.is_empty() { expected } else { without_lots(expected) };
+    let expected = match (keeps_lots, other.is_empty()) {
+        (true, _) => expected,
+        (false, false) => without_lots(expected),
+        // It names none of them: whether it keeps lots cannot be seen, and does not matter where nothing is left in sum.
+        (false, true) => {
+            let merged = without_lots(expected.clone());
+            let closes = |(key, e): (&Key, &Expected)| balance(key, e, 0).unexplained == 0;
+            if merged.iter().all(closes) { merged } else { expected }
+        }
+    };
     let keys: BTreeSet<&Key> = expected.keys().chain(other.keys()).collect();
     let mut all = Vec::with_capacity(keys.len());
     let nothing = Expected::default();
@@ -196,6 +205,15 @@ mod tests {
 
         let all = compare(expected, [(key("L1", ""), 7)].into(), true);
         assert_eq!(all.iter().map(|c| c.unexplained).collect::<Vec<_>>(), [4, -4]);
+    }
+
+    #[test]
+    fn a_sold_out_item_is_equal_though_its_lots_are_not_told() {
+        let expected = BTreeMap::from([(key("L1", ""), of(5)), (key("", ""), of(-5))]);
+
+        let all = compare(expected, BTreeMap::new(), true);
+
+        assert!(all.iter().all(|c| c.unexplained == 0), "{all:?}");
     }
 
     #[test]

@@ -88,7 +88,9 @@ pub struct Told {
     pub totals_day: u32,
 }
 
-/// Follows a site's stream. `turn` chooses which batches are decoded; `None` decodes all.
+/// Follows a site's stream through batch `until`, which the book was carried to. `told` and `link` are older than that:
+/// a mark is committed with its batch, and so never ahead of what is followed. `turn` chooses which batches are
+/// decoded; `None` decodes all.
 ///
 /// # Errors
 /// [`ReconcileError`].
@@ -96,26 +98,45 @@ pub fn complete<R: Reads>(
     store: &ReconStore,
     reads: &R,
     site: &SiteId,
-    told: Option<&Told>,
-    turn: Option<i64>,
+    (told, link): (Option<&Told>, Option<&LinkRow>),
+    (turn, until): (Option<i64>, i64),
 ) -> Result<Complete, ReconcileError> {
     let gone = gone(reads, site)?;
     let mut follow = Follow { gone: &gone, holes: Vec::new(), last: None, have: 0 };
     let mut to_read = Vec::new();
+    // What did not read back is read at every run until it does.
+    let suspects =
+        store.all("read suspects", "SELECT batch_no FROM suspect WHERE site = ?1", [site.as_str()], |r| {
+            r.get::<_, i64>(0)
+        })?;
     reads.heads(site, &mut |batch_no, head| {
+        if batch_no > until {
+            return;
+        }
         follow.take(&head);
-        if turn.is_none_or(|turn| batch_no % TURNS == turn % TURNS) {
+        if suspects.contains(&batch_no) || turn.is_none_or(|turn| batch_no % TURNS == turn % TURNS) {
             to_read.push(batch_no);
         }
     })?;
     let (mut holes, have, end) = (follow.holes, follow.have, follow.last);
     for batch_no in to_read {
         if let Some(batch) = reads.batch(batch_no)? {
-            holes.extend(altered(reads, &batch)?);
+            let found = altered(reads, &batch)?;
+            match &found {
+                Some(_) => store.run_sql(
+                    "keep a suspect",
+                    "INSERT OR IGNORE INTO suspect VALUES (?1, ?2)",
+                    rusqlite::params![site.as_str(), batch_no],
+                )?,
+                None if suspects.contains(&batch_no) => {
+                    store.run_sql("clear a suspect", "DELETE FROM suspect WHERE batch_no = ?1", [batch_no])?
+                }
+                None => 0,
+            };
+            holes.extend(found);
         }
     }
-    let link = reads.links()?.into_iter().find(|link| link.site == *site);
-    holes.extend(end_missing(link.as_ref(), end.map(|head| (head.epoch, head.last())), &gone));
+    holes.extend(end_missing(link, end.map(|head| (head.epoch, head.last())), &gone));
     holes.truncate(NAMED);
     let head = told.filter(|told| end.is_none_or(|end| end.epoch == told.epoch));
     let last = end.map_or(0, |end| end.last());
@@ -179,9 +200,7 @@ impl Follow<'_> {
     fn miss(&mut self, epoch: u32, first: u64, last: u64) {
         // What the site itself no longer had is known, and not missing here.
         let is_known = self.is_gone(epoch, first) && self.is_gone(epoch, last);
-        // An epoch may begin behind what an earlier one held already.
-        let is_start = self.last.is_none_or(|l| l.epoch != epoch) && first == 1;
-        if !(is_known || is_start && self.last.is_some()) {
+        if !is_known {
             self.holes.push(Hole { epoch, first, last, words: MISSING.to_owned() });
         }
     }
@@ -192,9 +211,7 @@ fn end_missing(link: Option<&LinkRow>, end: Option<(u32, u64)>, gone: &[(u32, u6
     let link = link?;
     let last = end.filter(|(epoch, _)| *epoch == link.epoch).map_or(0, |(_, last)| last);
     let is_gone = gone.iter().any(|(epoch, _, through)| *epoch == link.epoch && *through == link.marked);
-    // An epoch that continues another one begins behind it.
-    let is_new = end.is_some_and(|(epoch, _)| epoch < link.epoch);
-    let is_missing = link.marked > last && !is_gone && !is_new;
+    let is_missing = link.marked > last && !is_gone;
     is_missing.then(|| Hole { epoch: link.epoch, first: last + 1, last: link.marked, words: MISSING.to_owned() })
 }
 

@@ -219,6 +219,22 @@ pub fn open_about(store: &ReconStore, about: &About) -> Result<Option<Drift>, Re
     )
 }
 
+/// Whether the newest drift about this was closed by a person when it was just so large.
+///
+/// # Errors
+/// [`ReconcileError`].
+pub fn was_closed_by_person(store: &ReconStore, about: &About, micros: i64) -> Result<bool, ReconcileError> {
+    let found = store.one(
+        "look for a decision",
+        "SELECT d.state, d.micros, (SELECT act FROM drift_step s WHERE s.drift_no = d.drift_no ORDER BY step_no DESC LIMIT 1) FROM drift d \
+         WHERE side = ?1 AND site = ?2 AND item = ?3 AND lot = ?4 AND place = ?5 AND uom = ?6 ORDER BY drift_no DESC LIMIT 1",
+        params![about.side, about.site, about.item, about.lot, about.place, about.uom],
+        |r| Ok((r.get::<_, i64>(0)?, r.get::<_, i64>(1)?, r.get::<_, Option<String>>(2)?)),
+    )?;
+    let close = Act::Close;
+    Ok(found.is_some_and(|(state, was, act)| state == 7 && was == micros && act.as_deref() == Some(close.as_str())))
+}
+
 /// A difference was found: opens a drift, or notes what became of the one that is open.
 ///
 /// # Errors
@@ -265,21 +281,24 @@ pub fn found(
     get(store, drift_no)
 }
 
-/// Closes drifts of a side and site that a run did not find again; gives their numbers.
+/// Closes drifts of a side and site that a run compared and did not find again; gives their numbers.
 ///
 /// # Errors
 /// [`ReconcileError`].
 pub fn close_exact(
     store: &ReconStore,
     (side, site): (&str, &str),
+    was_compared: impl Fn(&About) -> bool,
     (run_no, now_ms): (i64, i64),
 ) -> Result<Vec<i64>, ReconcileError> {
+    // One whose correction is being written is not over before it is.
     let gone = store.all(
         "look for drifts that are gone",
-        "SELECT drift_no FROM drift WHERE side = ?1 AND site = ?2 AND state < 7 AND last_run < ?3",
+        &format!("{DRIFT} WHERE side = ?1 AND site = ?2 AND state < 7 AND state <> 4 AND last_run < ?3"),
         params![side, site, run_no],
-        |r| r.get::<_, i64>(0),
+        row,
     )?;
+    let gone: Vec<i64> = gone.into_iter().filter(|d| was_compared(&d.about)).map(|d| d.drift_no).collect();
     for drift_no in &gone {
         store.run_sql("close a drift", "UPDATE drift SET state = 7 WHERE drift_no = ?1", [drift_no])?;
         note(store, *drift_no, ("reconcile", "close", &format!("exact in run {run_no}")), now_ms)?;

@@ -3,12 +3,7 @@
 use docksync_proto::{event::EventType, site::SiteId};
 use rusqlite::params;
 
-use super::{
-    Balances, ReconcileError, WMS,
-    book::{end_of, set_whole},
-    gate::Gate,
-    store::ReconStore,
-};
+use super::{Balances, ReconcileError, WMS, book::end_of, gate::Gate, store::ReconStore};
 use crate::{
     consumers::erp::UNMAPPED,
     ledger::{CursorRow, DeliveryRow, LedgerError, Loc, Reads, Stage},
@@ -202,20 +197,11 @@ pub(super) fn keep_input(store: &ReconStore, run_no: i64, input: &Input, now_ms:
         .map(drop)
 }
 
-/// The newest whole statement of a site; `is_drained` says that its agent held nothing back when asked, through a number of an epoch.
+/// The newest whole statement of a site.
 ///
 /// # Errors
 /// [`ReconcileError`].
-pub fn statement(store: &ReconStore, site: &str, drained: Option<(u32, u64)>) -> Result<Option<Input>, ReconcileError> {
-    if let Some((epoch, head)) = drained {
-        let open = store.all(
-            "read open statements",
-            "SELECT statement_no FROM statement WHERE site = ?1 AND is_whole = 0 AND epoch = ?2 AND last_seq <= ?3",
-            params![site, epoch, head.cast_signed()],
-            |r| r.get::<_, i64>(0),
-        )?;
-        open.into_iter().try_for_each(|number| set_whole(store, number))?;
-    }
+pub fn statement(store: &ReconStore, site: &str) -> Result<Option<Input>, ReconcileError> {
     store.one(
         "read the last statement",
         "SELECT statement_no, first_at FROM statement WHERE site = ?1 AND is_whole = 1 ORDER BY first_at DESC, statement_no DESC LIMIT 1",

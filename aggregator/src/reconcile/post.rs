@@ -120,7 +120,8 @@ fn correction(drift: &Drift, destinations: &[Destination], at_ms: i64, why: &str
     let time = EventTime { precision: Precision::Instant, ..EventTime::utc(at) };
     let mut event = Event::new(EventType::InventoryAdjusted, site, time, at);
     event.action = Action::Add;
-    let number = format!("RECON-{}", drift.drift_no);
+    // Numbers of drifts begin again where their database was lost: the time of the approval does not.
+    let number = format!("RECON-{}-{at_ms}", drift.drift_no);
     event.correlation_id.clone_from(&number);
     event.references.push(Reference { kind: RefKind::Adjustment, value: number, date: None });
     event.source.format = "reconcile".to_owned();

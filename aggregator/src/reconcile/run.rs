@@ -121,24 +121,43 @@ fn try_make<R: Reads>(
             judge(store, reads, run, input, outcome.lines, (&factors, around.settings.wms_is_right), started_ms)?;
         report.drifts.extend(judged);
         if run.again.is_none() {
-            report.closed.extend(drift::close_exact(store, (&input.side, &input.site), (run.run_no, started_ms))?);
+            let missed = outcome.without_place;
+            let only = match input.statement_no.filter(|_| outcome.is_partial) {
+                Some(statement) => Some(sides::named(store, statement)?),
+                None => None,
+            };
+            let was_compared = |about: &About| {
+                !missed.contains(&about.item) && only.as_ref().is_none_or(|only| only.contains(&about.item))
+            };
+            let about = (input.side.as_str(), input.site.as_str());
+            report.closed.extend(drift::close_exact(store, about, was_compared, (run.run_no, started_ms))?);
         }
         sides.push(outcome.report);
     }
     if run.again.is_none() {
         progress("transfers")?;
-        let matched = transfers::matched(&legs(store)?, started_ms, around.settings.lead_hours);
+        let matched = transfers::matched(&legs(store, around.settings)?, started_ms, around.settings.lead_hours);
         report.drifts.extend(judge_transfers(store, reads, run, &matched, started_ms)?);
         for site in sites(reads, run)? {
-            report.closed.extend(drift::close_exact(store, (TRANSFER, site.as_str()), (run.run_no, started_ms))?);
+            report.closed.extend(drift::close_exact(
+                store,
+                (TRANSFER, site.as_str()),
+                |_| true,
+                (run.run_no, started_ms),
+            )?);
         }
         report.transfers_matched = matched.iter().filter(|m| m.standing == Standing::Matched).count() as u64;
         report.transfers = matched.into_iter().filter(|m| m.standing != Standing::Matched).collect();
         progress("completeness")?;
-        for site in sites(reads, run)? {
-            let told = (around.told)(&site);
-            let turn = (!run.is_full).then_some(run.run_no);
-            let line = complete(store, reads, &site, told.as_ref(), turn)?;
+        // What sites say first, then what is held: what comes meanwhile is neither told nor counted.
+        let wanted: Vec<_> = sites(reads, run)?.into_iter().map(|site| ((around.told)(&site), site)).collect();
+        let links_before = reads.links()?;
+        let until = reads.last_batch()?;
+        book::carry(store, reads, until, |_| Ok(()))?;
+        for (told, site) in wanted {
+            let turn = if run.is_full { None } else { Some(next_turn(store, &site)?) };
+            let link = links_before.iter().find(|link| link.site == site);
+            let line = complete(store, reads, &site, (told.as_ref(), link), (turn, until))?;
             (around.want)(&site, &line.holes);
             report.complete.push(line);
         }
@@ -208,11 +227,7 @@ fn gather<R: Reads>(
     for site in sites(reads, run)? {
         store.set_step(run.run_no, &format!("read {site}"), (around.now_ms)())?;
         if !has(WMS, &site) {
-            let drained = (around.told)(&site).map(|told| (told.epoch, told.head));
-            let held = reads.links()?.into_iter().find(|link| link.site == site);
-            // Only what the ledger holds in full is a whole statement.
-            let drained = drained.filter(|(epoch, head)| held.is_some_and(|l| l.epoch == *epoch && l.marked >= *head));
-            match inputs::statement(store, site.as_str(), drained)? {
+            match inputs::statement(store, site.as_str())? {
                 Some(input) => inputs::keep_input(store, run.run_no, &input, (around.now_ms)())?,
                 None => {
                     failed.push(not_compared(WMS, &site, "its warehouse system has stated no stock yet".to_owned()))
@@ -400,8 +415,8 @@ fn skipped<R: Reads>(reads: &R, side: &str) -> Result<Vec<Loc>, ReconcileError> 
     }
 }
 
-fn legs(store: &ReconStore) -> Result<Vec<Leg>, ReconcileError> {
-    store.all(
+fn legs(store: &ReconStore, settings: &Settings) -> Result<Vec<Leg>, ReconcileError> {
+    let mut all = store.all(
         "read transfers",
         "SELECT transfer, is_receipt, site, to_site, sku, lot, uom, micros, happened_ms, loc FROM transfer t WHERE is_receipt <> 2 \
          OR EXISTS (SELECT 1 FROM transfer s WHERE s.transfer = t.transfer AND s.is_receipt = 0) ORDER BY transfer, loc",
@@ -422,7 +437,12 @@ fn legs(store: &ReconStore) -> Result<Vec<Leg>, ReconcileError> {
                 loc: r.get(9)?,
             })
         },
-    )
+    )?;
+    for leg in &mut all {
+        let (uom, micros) = settings.pieces(&leg.uom, leg.micros);
+        (leg.micros, leg.uom) = (micros, uom.to_owned());
+    }
+    Ok(all)
 }
 
 fn judge_transfers<R: Reads>(
@@ -450,13 +470,18 @@ fn judge_transfers<R: Reads>(
             place: m.transfer.clone(),
             uom: m.uom.clone(),
         };
+        let missing = m.received.saturating_sub(m.shipped);
+        // A person has closed it, and nothing has changed since.
+        if drift::was_closed_by_person(store, &about, missing)? {
+            continue;
+        }
         let balance = Compared {
             lot: m.lot.clone(),
             place: m.transfer.clone(),
             uom: m.uom.clone(),
             ledger: m.shipped,
             other: m.received,
-            unexplained: m.received.saturating_sub(m.shipped),
+            unexplained: missing,
             ..Compared::default()
         };
         let code = match m.standing {
@@ -504,6 +529,14 @@ fn transfer_words(m: &Matched) -> (String, String) {
     }
 }
 
+/// Which part of a site's batches is read again: the next one at each run of this site.
+fn next_turn(store: &ReconStore, site: &SiteId) -> Result<i64, ReconcileError> {
+    let key = format!("turn {site}");
+    let turn = store.meta(&key)? + 1;
+    store.set_meta(&key, turn)?;
+    Ok(turn)
+}
+
 /// Lets go of the inputs of old runs and of movements that no kept run needs.
 fn prune(store: &ReconStore, run_no: i64, keep: u32) -> Result<(), ReconcileError> {
     let before = run_no - i64::from(keep);
@@ -514,18 +547,23 @@ fn prune(store: &ReconStore, run_no: i64, keep: u32) -> Result<(), ReconcileErro
         for table in ["input", "other_balance", "unsettled", "line"] {
             store.run_sql("let go of old runs", &format!("DELETE FROM {table} WHERE run_no <= ?1"), [before])?;
         }
-        let oldest = store
-            .one("look how far runs reach back", "SELECT min(at) FROM input", [], |r| r.get::<_, Option<i64>>(0))?;
-        if let Some(oldest) = oldest.flatten() {
+        let sites = store.all(
+            "look how far runs reach back",
+            "SELECT site, min(at) FROM input GROUP BY site",
+            [],
+            |r| Ok((r.get::<_, String>(0)?, r.get::<_, i64>(1)?)),
+        )?;
+        for (site, oldest) in sites {
+            let old = params![site, oldest];
+            let of_site = "account_no IN (SELECT account_no FROM account WHERE site = ?1)";
             // Older movements are in the sums of their accounts, and stay there.
-            store.run_sql("let go of old movements", "DELETE FROM movement WHERE loc < ?1 AND at < ?1", [oldest])?;
-            store.run_sql("let go of receipts", "DELETE FROM transfer WHERE is_receipt = 2 AND loc < ?1", [oldest])?;
-            store.run_sql(
-                "let go of statements",
-                "DELETE FROM told WHERE statement_no IN (SELECT statement_no FROM statement WHERE last_loc < ?1)",
-                [oldest],
-            )?;
-            store.run_sql("let go of statements", "DELETE FROM statement WHERE last_loc < ?1", [oldest])?;
+            store.run_sql("let go of old movements", &format!("DELETE FROM movement WHERE loc < ?2 AND at < ?2 AND {of_site}"), old)?;
+            store.run_sql("let go of decisions", &format!("DELETE FROM waiting WHERE decided_at < ?2 AND {of_site}"), old)?;
+            store.run_sql("let go of receipts", "DELETE FROM transfer WHERE is_receipt = 2 AND site = ?1 AND loc < ?2", old)?;
+            let statements = "SELECT statement_no FROM statement WHERE site = ?1 AND last_loc < ?2 AND statement_no NOT IN \
+                 (SELECT statement_no FROM input WHERE statement_no IS NOT NULL)";
+            store.run_sql("let go of statements", &format!("DELETE FROM told WHERE statement_no IN ({statements})"), old)?;
+            store.run_sql("let go of statements", &format!("DELETE FROM statement WHERE statement_no IN ({statements})"), old)?;
         }
         Ok(())
     })

@@ -20,7 +20,8 @@ CREATE INDEX movement_of_event ON movement (loc);
 
 -- Effects of events that were not admitted, until somebody decides.
 CREATE TABLE waiting (
-  loc INTEGER NOT NULL, account_no INTEGER NOT NULL, at INTEGER NOT NULL, micros INTEGER NOT NULL, PRIMARY KEY (loc, account_no)
+  loc INTEGER NOT NULL, account_no INTEGER NOT NULL, at INTEGER NOT NULL, micros INTEGER NOT NULL,
+  decided_at INTEGER, PRIMARY KEY (loc, account_no)
 ) WITHOUT ROWID;
 
 -- Stock as a warehouse system states it.
@@ -49,6 +50,12 @@ CREATE TABLE captured (
   site TEXT NOT NULL, day INTEGER NOT NULL, feed TEXT NOT NULL, kind INTEGER NOT NULL, events INTEGER NOT NULL, micros INTEGER NOT NULL,
   PRIMARY KEY (site, day, feed, kind)
 ) WITHOUT ROWID;
+
+-- Batches that did not read back as they were sent.
+CREATE TABLE suspect (site TEXT NOT NULL, batch_no INTEGER PRIMARY KEY);
+
+-- Effects of the centre's own corrections that are in their accounts already: its stream is read again whenever a book begins again.
+CREATE TABLE centre_effect (loc INTEGER NOT NULL, account_no INTEGER NOT NULL, PRIMARY KEY (loc, account_no)) WITHOUT ROWID;
 
 -- state: 1 asked, 2 running, 3 done, 4 failed.
 CREATE TABLE run (

@@ -159,25 +159,29 @@ fn turn(store: &ReconStore, reads: &SqliteReader, room: &mut Room) -> Result<boo
 fn ask_for_nights(store: &ReconStore, room: &Room, now_ms: i64) -> Result<(), ReconcileError> {
     let Some(at) = room.settings.daily else { return Ok(()) };
     let now = Timestamp::from_millisecond(now_ms).unwrap_or_default();
-    let mut due = Vec::new();
-    for (site, zone) in (room.zones)() {
-        let local = now.to_zoned(TimeZone::get(&zone).unwrap_or(TimeZone::UTC));
-        let (today, key) = (number(local.date()), format!("night {site}"));
-        let last = store.meta(&key)?;
-        // A site that is new is compared in its next night, one that missed a night at once.
-        if last == 0 {
-            let first =
-                if local.time() >= at { today } else { number(local.date().yesterday().unwrap_or(local.date())) };
-            store.set_meta(&key, first)?;
-        } else if last < today && local.time() >= at {
-            store.set_meta(&key, today)?;
-            due.push(site.to_string());
+    let zones = (room.zones)();
+    store.together(|| {
+        let mut due = Vec::new();
+        for (site, zone) in zones {
+            let local = now.to_zoned(TimeZone::get(&zone).unwrap_or(TimeZone::UTC));
+            let (today, key) = (number(local.date()), format!("night {site}"));
+            let last = store.meta(&key)?;
+            // A site that is new is compared in its next night, one that missed a night at once.
+            if last == 0 {
+                let first =
+                    if local.time() >= at { today } else { number(local.date().yesterday().unwrap_or(local.date())) };
+                store.set_meta(&key, first)?;
+            } else if last != today && local.time() >= at {
+                // Not "earlier than today": a clock that was once ahead must not end all comparisons.
+                store.set_meta(&key, today)?;
+                due.push(site.to_string());
+            }
         }
-    }
-    if !due.is_empty() {
-        store.ask(&Wish { by: "schedule".to_owned(), sites: due, ..Wish::default() }, now_ms)?;
-    }
-    Ok(())
+        if !due.is_empty() {
+            store.ask(&Wish { by: "schedule".to_owned(), sites: due, ..Wish::default() }, now_ms)?;
+        }
+        Ok(())
+    })
 }
 
 fn number(date: Date) -> i64 {

@@ -1,6 +1,6 @@
 //! Compares a side of a site with the book, at the points that a run has kept.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use docksync_proto::event::EventType;
 use rusqlite::{Row, params};
@@ -22,6 +22,19 @@ const EARLY_BATCHES: i64 = 2_000;
 pub(super) struct Outcome {
     pub(super) report: SideReport,
     pub(super) lines: Vec<(String, Compared)>,
+    /// Items of which something has no place there.
+    pub(super) without_place: BTreeSet<String>,
+    /// Whether only what was named was compared.
+    pub(super) is_partial: bool,
+}
+
+/// Items that a statement names.
+pub(super) fn named(store: &ReconStore, statement: i64) -> Result<BTreeSet<String>, ReconcileError> {
+    let all =
+        store.all("read a statement", "SELECT DISTINCT sku FROM told WHERE statement_no = ?1", [statement], |r| {
+            r.get(0)
+        })?;
+    Ok(all.into_iter().collect())
 }
 
 /// A balance of the book at a point.
@@ -58,7 +71,8 @@ impl AtPoint<'_> {
             }
         }
         let opened_at: Option<i64> = r.get(8)?;
-        let is_opened = !self.is_from_nothing && opened_at.is_some_and(|opened| opened <= self.at);
+        // An opening that was told later is what was there all the same.
+        let is_opened = !self.is_from_nothing && opened_at.is_some_and(|opened| opened <= self.at || self.is_stated);
         if is_opened {
             micros += r.get::<_, Option<i64>>(7)?.unwrap_or(0);
         }
@@ -163,7 +177,7 @@ pub(super) fn statement(store: &ReconStore, settings: &Settings, input: &Input) 
     };
     let waiting = sums(
         store,
-        "SELECT w.account_no, w.micros FROM waiting w JOIN account a USING (account_no) WHERE a.site = ?1 AND w.at <= ?2",
+        "SELECT w.account_no, w.micros FROM waiting w JOIN account a USING (account_no) WHERE a.site = ?1 AND w.at <= ?2 AND (w.decided_at IS NULL OR w.decided_at > ?2)",
         params![site, input.at],
     )?;
     let maybe = around(store, (site, input.at, as_of_ms), is_exact)?;
@@ -231,7 +245,7 @@ pub(super) fn statement(store: &ReconStore, settings: &Settings, input: &Input) 
         Ok(())
     })?;
     point.error.map_or(Ok(()), Err)?;
-    Ok(Outcome { report, lines })
+    Ok(Outcome { report, lines, without_place: BTreeSet::new(), is_partial })
 }
 
 fn put(all: &mut BTreeMap<Key, Expected>, key: Key, e: Expected) {
@@ -246,7 +260,7 @@ fn around(
     is_exact: bool,
 ) -> Result<HashMap<i64, Vec<i64>>, ReconcileError> {
     let mut all: HashMap<i64, Vec<i64>> = HashMap::new();
-    let late = sums(
+    let late = rows(
         store,
         "SELECT m.account_no, m.micros FROM movement m JOIN account a USING (account_no) WHERE a.site = ?1 AND m.loc > ?2 \
          AND m.at > ?2 AND m.happened_ms <= ?3",
@@ -256,7 +270,7 @@ fn around(
         all.entry(account).or_default().push(micros);
     }
     if is_exact {
-        let early = sums(
+        let early = rows(
             store,
             "SELECT m.account_no, m.micros FROM movement m JOIN account a USING (account_no) WHERE a.site = ?1 AND m.loc > ?2 \
              AND m.at <= ?3 AND m.happened_ms > ?4 AND m.is_exact = 1",
@@ -267,6 +281,11 @@ fn around(
         }
     }
     Ok(all)
+}
+
+/// Movements one by one: a part of them may explain a difference.
+fn rows(store: &ReconStore, text: &str, values: impl rusqlite::Params) -> Result<Vec<(i64, i64)>, ReconcileError> {
+    store.all("read movements", text, values, |r| Ok((r.get(0)?, r.get(1)?)))
 }
 
 fn sums(store: &ReconStore, text: &str, values: impl rusqlite::Params) -> Result<HashMap<i64, i64>, ReconcileError> {
@@ -308,7 +327,7 @@ pub(super) fn destination(
         at: input.at,
         ..SideReport::default()
     };
-    let (mut lines, mut openings) = (Vec::new(), Vec::new());
+    let (mut lines, mut openings, mut without_place) = (Vec::new(), Vec::new(), BTreeSet::new());
     let mut point = AtPoint { store, at: input.at, is_stated, is_from_nothing, error: None };
     let mut ours = store.conn.prepare_cached(ACCOUNTS).map_err(sql("read the book"))?;
     let mut theirs = store
@@ -344,7 +363,10 @@ pub(super) fn destination(
         for (sku, a) in accounts {
             let key = (sku.as_str(), a.status.as_str(), a.uom.as_str());
             let Some(placed) = balances.place(site, key, a.micros) else {
-                report.without_place += u64::from(a.micros != 0);
+                if a.micros != 0 {
+                    report.without_place += 1;
+                    without_place.insert(item.to_owned());
+                }
                 continue;
             };
             let scale = |micros: i64| balances.place(site, key, micros).map_or(0, |p| p.micros);
@@ -384,7 +406,7 @@ pub(super) fn destination(
         // From now on an item that appears has come, and was not there before.
         store.set_meta(&stated_key(site), input.at)?;
     }
-    Ok(Outcome { report, lines })
+    Ok(Outcome { report, lines, without_place, is_partial: false })
 }
 
 fn tally(report: &mut SideReport, lines: &mut Vec<(String, Compared)>, item: &str, all: Vec<Compared>) {
@@ -436,6 +458,21 @@ fn not_told(store: &ReconStore, balances: &dyn Balances, input: &Input) -> Resul
     Ok(all)
 }
 
+fn in_pieces(store: &ReconStore, accounts: &[i64]) -> Result<Option<i64>, ReconcileError> {
+    for no in accounts {
+        let found = store.one(
+            "look for an account",
+            "SELECT account_no FROM account WHERE account_no = ?1 AND uom = ''",
+            [no],
+            |r| r.get(0),
+        )?;
+        if found.is_some() {
+            return Ok(found);
+        }
+    }
+    Ok(None)
+}
+
 /// The book takes the destination's word for what was there in the beginning.
 fn open_by_destination(
     store: &ReconStore,
@@ -446,12 +483,16 @@ fn open_by_destination(
     for chunk in openings.chunks(10_000) {
         store.together(|| {
             for (item, c) in chunk {
-                let account = match c.accounts.first() {
-                    Some(no) => *no,
-                    // A place there that no status of ours leads to cannot be an account of ours.
-                    None if !c.place.is_empty() || renamed.values().any(|to| to == item) => continue,
+                // A place there that no status of ours leads to cannot be an account of ours.
+                if c.accounts.is_empty() && (!c.place.is_empty() || renamed.values().any(|to| to == item)) {
+                    continue;
+                }
+                // In pieces, which is the destination's unit: an account of cases would take them for cases.
+                let account = match in_pieces(store, &c.accounts)? {
+                    Some(no) => no,
                     None => {
-                        let key = (item.clone(), c.lot.clone(), String::new(), String::new());
+                        let sku = renamed.iter().find(|(_, to)| *to == item).map_or(item, |(sku, _)| sku);
+                        let key = (sku.clone(), c.lot.clone(), c.place.clone(), String::new());
                         super::book::account(store, &input.site, &key, 0, 0)?
                     }
                 };
@@ -460,7 +501,7 @@ fn open_by_destination(
                     "UPDATE account SET opening = coalesce(opening, 0) + ?2, opened_at = ?3, opened_by = ?4 WHERE account_no = ?1",
                     params![account, c.unexplained, input.at, input.side],
                 )?;
-                for no in c.accounts.iter().skip(1) {
+                for no in c.accounts.iter().filter(|no| **no != account) {
                     store.run_sql(
                         "open an account",
                         "UPDATE account SET opening = coalesce(opening, 0), opened_at = ?2, opened_by = ?3 WHERE account_no = ?1",

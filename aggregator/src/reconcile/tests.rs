@@ -156,6 +156,20 @@ impl Rig {
         self.event(EventType::InventorySnapshot, (RefKind::Report, number), lines, seconds)
     }
 
+    /// What the agent sends behind a file with statements.
+    fn end(&self, number: &str, held: u64) -> Event {
+        let mut event = self.event(EventType::InventorySnapshot, (RefKind::Report, number), Vec::new(), 0);
+        event.references[0].value = format!("sha of {number}");
+        event.extensions.insert(docksync_proto::event::STATEMENT_END.to_owned(), held.to_string());
+        event
+    }
+
+    /// A whole statement.
+    fn state(&mut self, number: &str, stock: &[(&str, i64)], seconds: i64) -> Loc {
+        let events = [self.statement(number, stock, seconds), self.end(number, 0)];
+        self.store(&events)
+    }
+
     /// The destination has had everything through here.
     fn settle(&mut self, loc: Loc) {
         let cursor =
@@ -225,11 +239,11 @@ fn found(report: &Report) -> Vec<(&str, &str, &str, i64)> {
 fn a_statement_is_compared_at_its_own_point_of_the_stream() {
     let mut rig = Rig::new();
     rig.has_erp = false;
-    rig.store(&[rig.statement("S1", &[("A", 10), ("B", 5)], 0)]);
+    rig.state("S1", &[("A", 10), ("B", 5)], 0);
     rig.store(&[rig.adjust("1", "A", 3, 10)]);
     assert_eq!(found(&rig.run()), [], "the first statement opens the book");
 
-    rig.store(&[rig.statement("S2", &[("A", 13), ("B", 5)], 20)]);
+    rig.state("S2", &[("A", 13), ("B", 5)], 20);
     // What came after the statement is no matter of it.
     rig.store(&[rig.adjust("2", "B", -2, 30)]);
     let report = rig.run();
@@ -238,7 +252,7 @@ fn a_statement_is_compared_at_its_own_point_of_the_stream() {
     let wms = report.sides.iter().find(|s| s.side == WMS).unwrap();
     assert_eq!((wms.compared, wms.exact), (2, 2));
 
-    rig.store(&[rig.statement("S3", &[("A", 9), ("B", 3)], 40)]);
+    rig.state("S3", &[("A", 9), ("B", 3)], 40);
     rig.store(&[rig.adjust("3", "A", 1, 50)]);
     assert_eq!(found(&rig.run()), [("wms", "A", "unknown", -4)]);
 }
@@ -247,14 +261,15 @@ fn a_statement_is_compared_at_its_own_point_of_the_stream() {
 fn an_item_that_a_whole_statement_leaves_out_is_none_and_one_of_a_partial_one_is_unknown() {
     let mut rig = Rig::new();
     rig.has_erp = false;
-    rig.store(&[rig.statement("S1", &[("A", 10), ("B", 5)], 0)]);
+    rig.state("S1", &[("A", 10), ("B", 5)], 0);
     let mut partial = rig.statement("S2", &[("A", 10)], 10);
     partial.extensions.insert("partial".to_owned(), "true".to_owned());
-    rig.store(&[partial]);
+    let end = rig.end("S2", 0);
+    rig.store(&[partial, end]);
     rig.store(&[rig.adjust("1", "A", 1, 11)]);
     assert_eq!(found(&rig.run()), []);
 
-    rig.store(&[rig.statement("S3", &[("A", 11)], 20)]);
+    rig.state("S3", &[("A", 11)], 20);
     rig.store(&[rig.adjust("2", "A", 1, 21)]);
     assert_eq!(found(&rig.run()), [("wms", "B", "unknown", -5)]);
 }
@@ -263,6 +278,8 @@ fn an_item_that_a_whole_statement_leaves_out_is_none_and_one_of_a_partial_one_is
 fn a_statement_that_is_not_whole_is_not_compared() {
     let mut rig = Rig::new();
     rig.store(&[rig.statement("S1", &[("A", 10)], 0)]);
+    // Another feed's file may stand in the middle of it.
+    rig.store(&[rig.adjust("1", "A", 1, 1)]);
 
     let report = rig.run();
 
@@ -273,7 +290,7 @@ fn a_statement_that_is_not_whole_is_not_compared() {
 #[test]
 fn what_a_destination_has_not_had_is_no_drift_and_what_is_left_has_its_cause() {
     let mut rig = Rig::new();
-    rig.store(&[rig.statement("S1", &[("A", 100), ("B", 100), ("C", 100), ("D", 100), ("E", 100)], 0)]);
+    rig.state("S1", &[("A", 100), ("B", 100), ("C", 100), ("D", 100), ("E", 100)], 0);
     for sku in ["A", "B", "C", "D", "E"] {
         rig.books.add(sku, "", "", 100);
     }
@@ -303,13 +320,14 @@ fn what_a_destination_has_not_had_is_no_drift_and_what_is_left_has_its_cause() {
 #[test]
 fn a_run_is_repeated_with_the_same_answer_whatever_came_since() {
     let mut rig = Rig::new();
-    rig.store(&[rig.statement("S1", &[("A", 10), ("B", 5)], 0)]);
+    rig.state("S1", &[("A", 10), ("B", 5)], 0);
     let loc = rig.store(&[rig.adjust("1", "A", 3, 10)]);
     rig.settle(loc);
     rig.books.add("A", "", "", 13);
     rig.books.add("B", "", "", 4);
     let first = rig.run();
-    rig.store(&[rig.adjust("2", "A", 30, 20), rig.statement("S2", &[("A", 1)], 30)]);
+    rig.store(&[rig.adjust("2", "A", 30, 20)]);
+    rig.state("S2", &[("A", 1)], 30);
     rig.store(&[rig.adjust("4", "B", 30, 40)]);
     rig.books.add("B", "", "", 77);
 
@@ -324,7 +342,7 @@ fn a_run_is_repeated_with_the_same_answer_whatever_came_since() {
 fn a_correction_is_proposed_approved_posted_and_closes_its_drift() {
     let mut rig = Rig::new();
     rig.settings.approve_above = 2;
-    rig.store(&[rig.statement("S1", &[("A", 10)], 0)]);
+    rig.state("S1", &[("A", 10)], 0);
     let loc = rig.store(&[rig.adjust("1", "A", 1, 1)]);
     rig.settle(loc);
     rig.books.add("A", "", "", 6);
@@ -362,10 +380,10 @@ fn a_correction_is_proposed_approved_posted_and_closes_its_drift() {
 #[test]
 fn a_correction_by_the_warehouse_system_moves_the_book() {
     let mut rig = Rig::new();
-    rig.store(&[rig.statement("S1", &[("A", 10)], 0)]);
+    rig.state("S1", &[("A", 10)], 0);
     rig.store(&[rig.adjust("1", "A", 1, 1)]);
     rig.run();
-    rig.store(&[rig.statement("S2", &[("A", 9)], 10)]);
+    rig.state("S2", &[("A", 9)], 10);
     let loc = rig.store(&[rig.adjust("2", "A", 1, 20)]);
     rig.settle(loc);
     rig.books.add("A", "", "", 12);
@@ -386,7 +404,7 @@ fn a_correction_by_the_warehouse_system_moves_the_book() {
     // It is on its way to the destination; the old statement still differs, until the next one.
     let erp = report.sides.iter().find(|s| s.side == "erp").unwrap();
     assert_eq!((erp.drift, erp.explained), (0, 1), "{report:?}");
-    rig.store(&[rig.statement("S3", &[("A", 10)], 30)]);
+    rig.state("S3", &[("A", 10)], 30);
     rig.store(&[rig.adjust("3", "A", 1, 40)]);
     assert_eq!(found(&rig.run()), []);
 }
@@ -394,7 +412,7 @@ fn a_correction_by_the_warehouse_system_moves_the_book() {
 #[test]
 fn batches_deleted_behind_the_ledgers_back_are_named_put_back_and_read_again() {
     let mut rig = Rig::new();
-    rig.store(&[rig.statement("S1", &[("A", 10)], 0)]);
+    rig.state("S1", &[("A", 10)], 0);
     let (mut heads, mut batches) = (Vec::new(), Vec::new());
     for n in 0..12 {
         let events = [rig.adjust(&format!("{n}"), "A", 1, n), rig.adjust(&format!("{n}b"), "B", 2, n)];
@@ -412,9 +430,9 @@ fn batches_deleted_behind_the_ledgers_back_are_named_put_back_and_read_again() {
     let report = rig.run();
 
     let complete = &report.complete[0];
-    assert_eq!((complete.have, complete.told, complete.is_proven()), (19, 25, false));
+    assert_eq!((complete.have, complete.told, complete.is_proven()), (20, 26, false));
     let ranges: Vec<(u64, u64)> = rig.holes.iter().map(|hole| (hole.first, hole.last)).collect();
-    assert_eq!(ranges, [(6, 9), (16, 17)]);
+    assert_eq!(ranges, [(7, 10), (17, 18)]);
 
     for at in [7, 2, 3] {
         let (columns, head) = &heads[at];
@@ -464,7 +482,7 @@ fn an_event_that_was_altered_is_named_and_only_its_own_batch_mends_it() {
 fn an_unknown_outcome_explains_a_difference_either_way() {
     for has_it in [false, true] {
         let mut rig = Rig::new();
-        rig.store(&[rig.statement("S1", &[("A", 10)], 0)]);
+        rig.state("S1", &[("A", 10)], 0);
         let loc = rig.store(&[rig.adjust("1", "A", 4, 10)]);
         rig.settle(loc);
         rig.deliver(loc, Stage::Unknown, "");
@@ -484,6 +502,8 @@ fn three_drifts_among_many_balances_and_events_on_their_way_are_found_and_no_oth
         event.split = true;
         rig.store(&[event]);
     }
+    let end = rig.end("S1", 0);
+    rig.store(&[end]);
     skus.iter().for_each(|sku| rig.books.add(sku, "", "", 50));
     let mut last = rig.store(&[rig.adjust("first", "SKU-00000", 1, 1)]);
     rig.books.add("SKU-00000", "", "", 1);
@@ -511,6 +531,87 @@ fn three_drifts_among_many_balances_and_events_on_their_way_are_found_and_no_oth
     assert_eq!(erp.compared, 4_000);
     assert_eq!(all.len(), 3, "{all:?}");
     assert_eq!(all.iter().map(|f| f.2).collect::<Vec<_>>(), ["missed_adjustment", "doubled_adjustment", "unknown"]);
+}
+
+#[test]
+fn a_statement_with_held_lines_makes_nothing_zero_and_closes_only_what_it_names() {
+    let mut rig = Rig::new();
+    rig.has_erp = false;
+    rig.state("S1", &[("A", 10), ("B", 5), ("C", 7)], 0);
+    rig.store(&[rig.adjust("1", "A", 1, 1)]);
+    rig.run();
+    rig.state("S2", &[("A", 8), ("B", 5), ("C", 7)], 10);
+    let report = rig.run();
+    assert_eq!(found(&report), [("wms", "A", "unknown", -3)]);
+
+    // A's line was held at the site, and C's as well.
+    let events = [rig.statement("S3", &[("B", 5)], 20), rig.end("S3", 2)];
+    rig.store(&events);
+    let report = rig.run();
+
+    assert_eq!((found(&report), report.closed.len()), (vec![], 0));
+    let open = drift::open(&rig.store).unwrap();
+    assert_eq!(open.len(), 1, "nobody has looked at A");
+}
+
+#[test]
+fn a_mended_site_leaves_the_corrections_of_others_alone() {
+    let mut rig = Rig::new();
+    rig.state("S1", &[("A", 10)], 0);
+    rig.run();
+    rig.state("S2", &[("A", 8)], 10);
+    let report = rig.run();
+    let drift_no = report.drifts.iter().find(|d| d.side == WMS).unwrap().drift_no;
+    for act in [Act::Propose(None), Act::Approve] {
+        drift::act(&rig.store, drift_no, &act, ("ann", "counted"), &rig.settings, NOON).unwrap();
+    }
+    let reader = crate::ledger::reads::SqliteReader::open(rig.ledger.path()).unwrap();
+    let ledger = &mut rig.ledger;
+    let mut commit = |append| Ok(ledger.commit(&[append], &[])?[0]);
+    post::post_approved(&rig.store, &reader, &[], &mut commit, NOON).unwrap();
+    rig.run();
+    let stock = |rig: &Rig| trace::accounts(&rig.store, "DC1", Some("A")).unwrap()[0].micros / MICROS;
+    assert_eq!(stock(&rig), 8);
+
+    for site in ["DC2", "DC1", "DC2"] {
+        let entry = crate::ledger::audit::Entry {
+            who: "receive".to_owned(),
+            act: "mend".to_owned(),
+            subject: site.to_owned(),
+            detail: String::new(),
+        };
+        rig.ledger.change(&[Change::Audit(entry)]).unwrap();
+        rig.run();
+        assert_eq!(stock(&rig), 8, "after a mend of {site}");
+    }
+}
+
+#[test]
+fn a_batch_that_is_there_or_overlaps_others_mends_nothing() {
+    let mut rig = Rig::new();
+    let mut all = Vec::new();
+    for n in 0..3 {
+        let events = [rig.adjust(&format!("{n}"), "A", 1, n), rig.adjust(&format!("{n}b"), "A", 1, n)];
+        all.push((rig.head(&events), events.clone()));
+        rig.store(&events);
+    }
+    let mend = |rig: &mut Rig, columns: &[u8], head: &BatchHead| {
+        let events = codec::decode_batch(columns).unwrap();
+        rig.ledger.mend(&rig.site.clone(), head, columns, &events).unwrap()
+    };
+    let ((columns, head), _) = &all[1];
+    assert!(!mend(&mut rig, columns, head), "it is there");
+
+    // The site sends its own cut again, which reaches over the neighbour.
+    let behind = rusqlite::Connection::open(rig.ledger.path()).unwrap();
+    behind.execute("DELETE FROM batch WHERE first_seq = 3", []).unwrap();
+    let (next, chain) = (rig.next, rig.chain);
+    (rig.next, rig.chain) = (3, all[1].0.1.chain_before);
+    let both: Vec<Event> = all[1].1.iter().chain(&all[2].1).cloned().collect();
+    let (wide, wide_head) = rig.head(&both);
+    (rig.next, rig.chain) = (next, chain);
+    assert!(!mend(&mut rig, &wide, &wide_head), "a part of it is held by another batch");
+    assert!(mend(&mut rig, columns, head));
 }
 
 /// What may happen between two looks at the books.
@@ -545,7 +646,7 @@ proptest! {
         let skus = ["A", "B", "C", "D"];
         let mut wms: BTreeMap<&str, i64> = skus.iter().map(|sku| (*sku, 20)).collect();
         let opening: Vec<(&str, i64)> = wms.iter().map(|(sku, n)| (*sku, *n)).collect();
-        rig.store(&[rig.statement("S0", &opening, 0)]);
+        rig.state("S0", &opening, 0);
         skus.iter().for_each(|sku| rig.books.add(sku, "", "", 20));
         let (mut queue, mut parked) = (std::collections::VecDeque::new(), Vec::new());
         for (n, what) in (1..).zip(history) {
@@ -576,7 +677,7 @@ proptest! {
                 },
                 Happens::State => {
                     let stock: Vec<(&str, i64)> = wms.iter().map(|(sku, n)| (*sku, *n)).collect();
-                    let loc = rig.store(&[rig.statement(&format!("S{n}"), &stock, n)]);
+                    let loc = rig.state(&format!("S{n}"), &stock, n);
                     queue.push_back((loc, "A", 0));
                 }
             }

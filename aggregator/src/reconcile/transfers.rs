@@ -130,21 +130,25 @@ pub fn matched(legs: &[Leg], now_ms: i64, lead_hours: u32) -> Vec<Matched> {
         if !legs.iter().any(|leg| !leg.is_receipt || leg.is_named) {
             continue;
         }
-        let lots = |received: bool| -> BTreeSet<&str> {
-            legs.iter().filter(|l| l.is_receipt == received).map(|l| l.lot.as_str()).collect()
+        let all_legs = &legs;
+        // Where one side tells no lot of an item, there is none to be wrong.
+        let keeps_lots = |sku: &str| {
+            let tells = |received: bool| {
+                let of_side = || all_legs.iter().filter(|l| l.sku == sku && l.is_receipt == received);
+                of_side().next().is_none() || of_side().any(|l| !l.lot.is_empty())
+            };
+            tells(true) && tells(false)
         };
-        let nothing = BTreeSet::from([""]);
-        let keeps_lots = lots(true) != nothing && lots(false) != nothing;
         let mut sums: BTreeMap<(&str, &str, &str), Sums> = BTreeMap::new();
-        for leg in legs {
-            let lot = if keeps_lots { leg.lot.as_str() } else { "" };
+        for leg in all_legs {
+            let lot = if keeps_lots(&leg.sku) { leg.lot.as_str() } else { "" };
             take(sums.entry((&leg.sku, lot, &leg.uom)).or_default(), leg);
         }
         let is_closed = |sku: &str| -> bool {
             sums.iter().filter(|((of, ..), _)| *of == sku).map(|(_, s)| s.shipped - s.received).sum::<i64>() == 0
         };
         for ((sku, lot, uom), s) in &sums {
-            let standing = standing(s, keeps_lots && is_closed(sku), now_ms, lead_hours);
+            let standing = standing(s, keeps_lots(sku) && is_closed(sku), now_ms, lead_hours);
             all.push(Matched {
                 transfer: transfer.to_owned(),
                 sku: (*sku).to_owned(),

@@ -12,6 +12,7 @@ mod formats;
 pub mod latency;
 pub mod line;
 pub mod memory;
+mod page;
 mod recon;
 pub mod rig;
 pub mod small;
@@ -101,6 +102,7 @@ const ALL: &[Measurement] = &[
     ("deliver", deliver::measure),
     ("recon", recon::measure),
     ("line", line::measure),
+    ("page", page::measure),
     ("small", small::measure),
     ("latency", latency::measure),
     ("memory", memory::measure),

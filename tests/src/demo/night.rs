@@ -263,11 +263,11 @@ impl Night {
             let status = if status.is_empty() { "available" } else { status };
             writeln!(text, "NIGHT{night},{as_of},{item},,{status},{pieces},EA")?;
         }
-        self.facts += stock.len() as u64;
+        // Behind a statement goes one event that says that it is whole.
+        self.facts += stock.len() as u64 + 1;
         site.put("snapshot", &format!("STOCK_{night:06}.csv"), &text)?;
         // Feeds are read at the same time: what is exported behind a statement must not be read before it.
         self.await_ledger(centre)?;
-        // The next file shows that the statement is whole.
         self.adjust(site, &item(ITEMS), 1)
     }
 
