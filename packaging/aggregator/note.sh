@@ -1,0 +1,2 @@
+left=0
+[ ! -e "$state/ledger.sqlite" ] || left=ledger
