@@ -48,8 +48,23 @@ form 99
 newer=$(sha256sum <"$queue")
 inside systemctl start --no-block docksync-agent
 check "a queue of a newer version: refused with a sentence" until_true 30 journal_says agent "install the version that wrote it"
+check "... with exit code 78" same "$(show agent ExecMainStatus)" 78
+check "... once: another start would find the same" same "$(show agent NRestarts)" 0
 inside systemctl stop docksync-agent
 check "... and untouched" same "$(sha256sum <"$queue")" "$newer"
 form "$known"
 inside systemctl start docksync-agent
 check "... the right one runs on" until_true 30 is_state agent active
+
+queue=$work/root/var/lib/docksync-aggregator/ledger.sqlite
+inside systemctl stop docksync-aggregator
+known=$(form)
+form 99
+inside systemctl start --no-block docksync-aggregator
+check "a ledger of a newer version: refused with a sentence" until_true 30 journal_says aggregator "install the newer docksync-aggregator"
+check "... with exit code 78" same "$(show aggregator ExecMainStatus)" 78
+check "... once" same "$(show aggregator NRestarts)" 0
+inside systemctl stop docksync-aggregator
+form "$known"
+inside systemctl start docksync-aggregator
+check "... the right one runs on" until_true 30 is_state aggregator active

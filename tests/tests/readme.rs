@@ -18,8 +18,13 @@ use docksync_tests::harness::process::{self, Process};
 const RUN_ELSEWHERE: &[&str] = &[
     "cargo demo",
     "./tests/run",
-    "cargo build --release -p docksync-aggregator",
-    "cargo build --release -p docksync-agent",
+    // Typed in a booted Debian, by tests/boot/run.
+    "./packaging/build",
+    "sudo dpkg -i docksync-aggregator_*_amd64.deb",
+    "sudo dpkg -i docksync-agent_*_amd64.deb",
+    "sudo install -D -m 644 /usr/share/doc/docksync-agent/examples/export-folder.conf.example /etc/systemd/system/docksync-agent.service.d/export-folder.conf",
+    "sudo systemctl daemon-reload",
+    "sudo systemctl restart docksync-agent",
 ];
 
 fn root() -> PathBuf {
@@ -33,7 +38,7 @@ fn readme() -> String {
 /// Commands of the indented blocks, by the line of text before each block.
 fn blocks() -> Vec<(String, Vec<String>)> {
     let is_command =
-        |line: &str| ["cargo ", "docksync-", "./tests/", "install ", "cp "].iter().any(|c| line.starts_with(c));
+        |line: &str| ["cargo ", "docksync-", "./tests/", "./packaging/", "sudo "].iter().any(|c| line.starts_with(c));
     let mut blocks: Vec<(String, Vec<String>)> = Vec::new();
     let mut before = String::new();
     for line in readme().lines() {
@@ -68,6 +73,7 @@ impl Machine {
 
     fn here(&self, text: &str) -> String {
         let mut text = text
+            .replace("/usr/share/docksync/", &format!("{}/config/", root().display()))
             .replace("/etc/docksync", &self.path("etc"))
             .replace("/var/lib/", &self.path("var/"))
             .replace("/srv/wms", &self.path("wms"))
@@ -92,10 +98,25 @@ impl Machine {
         if RUN_ELSEWHERE.contains(&command) {
             return String::new();
         }
+        // What the service manager, and another user, would do.
+        let command = match command.strip_prefix("sudo ").unwrap_or(command) {
+            "systemctl start docksync-aggregator" => "docksync-aggregator run",
+            "systemctl start docksync-agent" => "docksync-agent run",
+            typed => typed.trim_start_matches("-u docksync-aggregator ").trim_start_matches("-u docksync-agent "),
+        };
         let mut words: Vec<String> = self.here(command).split_whitespace().map(str::to_owned).collect();
         // The default settings file lies below a folder that a test must not touch: it is named where it is left out.
         if words[0] == "docksync-aggregator" && !words.iter().any(|word| word == "--config") {
             words.extend(["--config".to_owned(), self.path("etc/aggregator.toml")]);
+        }
+        match words.get(1).map(String::as_str) {
+            Some("check") if words[0] == "docksync-agent" && words.len() == 2 => {
+                words.push(self.path("etc/agent.toml"))
+            }
+            Some("run" | "enroll") if words[0] == "docksync-agent" => {
+                words.extend(["--config".to_owned(), self.path("etc/agent.toml")]);
+            }
+            _ => {}
         }
         if words.get(1).map(String::as_str) == Some("run") {
             let args: Vec<&str> = words[1..].iter().map(String::as_str).collect();
@@ -123,6 +144,7 @@ impl Machine {
 fn the_commands_of_the_readme_install_a_centre_and_a_site() {
     let dir = tempfile::tempdir().unwrap();
     let mut machine = Machine { dir, addresses: BTreeMap::new(), running: Vec::new(), token: String::new() };
+    fs::create_dir_all(machine.path("etc")).unwrap();
     for folder in ["pick", "ship", "receipt", "stock", "events"] {
         fs::create_dir_all(machine.dir.path().join("wms/export").join(folder)).unwrap();
     }
@@ -133,8 +155,10 @@ fn the_commands_of_the_readme_install_a_centre_and_a_site() {
     let known: Vec<&str> = blocks.iter().map(|(name, _)| name.as_str()).collect();
     let expected = [
         "On a Debian machine with Rust (1.95 or later) and a C compiler:",
+        "On the machine that builds (packages run on Debian 12, Ubuntu 22.04, RHEL 9 or later; rpm is needed beside Rust):",
         "At the centre:",
         "At a site:",
+        "outside its own folders, and sees nothing of /home; export folders are opened to it by a drop-in:",
         "For whoever connects a WMS. Nothing needs to run yet, and nothing is stored or sent. First see what comes out of a file of a standard:",
         "is 1 then. A file of the WMS's own form needs a profile. Have one written from an example, look over what is marked \"(guessed)\", try it:",
         "the events are on disk, into the feed's `answers` folder. Then name the folder in `agent.toml` as a `[[feed]]`, and check:",
@@ -147,7 +171,7 @@ fn the_commands_of_the_readme_install_a_centre_and_a_site() {
         for command in commands {
             let said = machine.type_in(command);
             match (name.as_str(), command) {
-                ("At the centre:", c) if c.starts_with("install ") => {
+                ("At the centre:", c) if c.starts_with("sudo cp ") => {
                     // The second destination of the reference needs a server of its own.
                     machine.edit("aggregator.toml", |text| {
                         let (from, to) = (
@@ -157,7 +181,7 @@ fn the_commands_of_the_readme_install_a_centre_and_a_site() {
                         format!("{}{}", &text[..from], &text[to..])
                     });
                 }
-                ("At the centre:", c) if c.contains("aggregator run") => {
+                ("At the centre:", c) if c.contains("systemctl start") => {
                     let run = fs::read(machine.dir.path().join("var/docksync-aggregator/run.json")).unwrap();
                     let run: serde_json::Value = serde_json::from_slice(&run).unwrap();
                     for name in ["mqtt", "enroll"] {
@@ -173,7 +197,7 @@ fn the_commands_of_the_readme_install_a_centre_and_a_site() {
                 ("At the centre:", c) if c.contains("sites add") => {
                     machine.token = said.split_whitespace().find(|word| word.starts_with("dsk1-")).unwrap().to_owned();
                 }
-                ("At a site:", c) if c.starts_with("install ") => {
+                ("At a site:", c) if c.starts_with("sudo cp ") => {
                     let port = machine.addresses["mqtt"].rsplit(':').next().unwrap().to_owned();
                     machine.edit("agent.toml", |text| {
                         text.replace("id = \"DC7\"", "id = \"DC01\"")

@@ -37,6 +37,9 @@ pub fn enroll(args: &EnrollArgs, out: &mut dyn Write, err: &mut dyn Write) -> io
         Ok(config) => config,
         Err(code) => return Ok(code),
     };
+    if super::is_foreign(&config.state_dir, err)? {
+        return Ok(exit::NO_PERMISSION);
+    }
     let token = match token(args) {
         Ok(token) => token,
         Err(error) => {
@@ -61,7 +64,7 @@ pub fn enroll(args: &EnrollArgs, out: &mut dyn Write, err: &mut dyn Write) -> io
         }
         Ok(identity) => {
             writeln!(out, "{} is enrolled; certificate until {:.0}", identity.site, identity.not_after)?;
-            writeln!(out, "next: systemctl enable --now docksync-agent")?;
+            writeln!(out, "next: sudo systemctl start docksync-agent")?;
             Ok(exit::OK)
         }
         Err(error) => {

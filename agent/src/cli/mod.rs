@@ -18,6 +18,7 @@ use jiff::Timestamp;
 use crate::{
     config::{self, Config},
     logging,
+    queue::QueueError,
 };
 
 /// Exit codes: a contract.
@@ -91,6 +92,25 @@ pub(crate) fn load(path: &Path, err: &mut dyn Write) -> io::Result<Result<Config
     Ok(loaded.config.ok_or(exit::CONFIG))
 }
 
+/// Whether what a command would write into a state folder could not be read by the service: files of root among those of its user.
+///
+/// # Errors
+/// Whatever writing gives.
+pub(crate) fn is_foreign(state_dir: &Path, err: &mut dyn Write) -> io::Result<bool> {
+    use std::os::unix::fs::MetadataExt as _;
+    let owner = std::fs::metadata(state_dir).map_or(0, |meta| meta.uid());
+    let is_foreign = owner != 0 && rustix::process::geteuid().is_root();
+    if is_foreign {
+        writeln!(
+            err,
+            "error: {} belongs to the user of the service, and root is not to write there",
+            state_dir.display()
+        )?;
+        writeln!(err, "next: run it as that user, with the packages: sudo -u docksync-agent docksync-agent ...")?;
+    }
+    Ok(is_foreign)
+}
+
 /// Runs a command; gives the exit code.
 ///
 /// # Errors
@@ -121,7 +141,11 @@ fn service(args: &ConfigArgs, err: &mut dyn Write) -> io::Result<u8> {
         Ok(()) => Ok(exit::OK),
         Err(error) => {
             writeln!(err, "error: {error:#}")?;
-            Ok(exit::TRY_LATER)
+            // Another program is needed: a restart would find the same.
+            let is_other =
+                |cause: &QueueError| matches!(cause, QueueError::Version { .. } | QueueError::OldSqlite { .. });
+            let needs_person = error.chain().filter_map(|cause| cause.downcast_ref()).any(is_other);
+            Ok(if needs_person { exit::CONFIG } else { exit::TRY_LATER })
         }
     }
 }

@@ -12,7 +12,10 @@ mod parked;
 mod recon;
 mod sites;
 
-use std::{io, path::PathBuf};
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
 
 pub use check::check;
 use clap::{Args, Parser, Subcommand};
@@ -309,6 +312,15 @@ pub enum CliError {
         /// Number of the request.
         op_id: i64,
     },
+    /// Root would leave files that the service cannot read.
+    #[error(
+        "{dir} belongs to the user of the service, and root is not to write there: run it as that user, with the packages: \
+         sudo -u docksync-aggregator docksync-aggregator ..."
+    )]
+    Foreign {
+        /// Folder.
+        dir: PathBuf,
+    },
     /// The service runs and must not.
     #[error("the service is running: stop it first with systemctl stop docksync-aggregator")]
     Running,
@@ -321,7 +333,9 @@ impl CliError {
             Self::Config(_) => 78,
             Self::Place { .. } | Self::Site(_) | Self::Zone { .. } | Self::Nonce { .. } => 2,
             Self::Pki(error) if error.is_callers() => 1,
-            Self::Pki(_) | Self::Service(_) | Self::Logging(_) => 69,
+            Self::Service(error) => error.chain().find_map(|cause| cause.downcast_ref()).map_or(69, ledger_code),
+            Self::Foreign { .. } => 77,
+            Self::Pki(_) | Self::Logging(_) => 69,
             Self::NoSuchConsumer { .. } | Self::NotParked { .. } | Self::NoSuchGroup { .. } | Self::Refused { .. } => 1,
             Self::ErpTest { .. } => 69,
             Self::Consumer(_) => 78,
@@ -365,12 +379,25 @@ fn ledger_code(error: &LedgerError) -> u8 {
     }
 }
 
+/// Even a command that only reads leaves the log of a database behind.
+fn refuse_foreign(dir: &Path) -> Result<(), CliError> {
+    use std::os::unix::fs::MetadataExt as _;
+    let owner = std::fs::metadata(dir).map_or(0, |meta| meta.uid());
+    match owner != 0 && rustix::process::geteuid().is_root() {
+        true => Err(CliError::Foreign { dir: dir.to_owned() }),
+        false => Ok(()),
+    }
+}
+
 /// Runs a command of this room; what it says goes to `out`.
 ///
 /// # Errors
 /// [`CliError`], whose code is the program's.
 pub fn run(cli: &Cli, out: &mut dyn io::Write) -> Result<(), CliError> {
     let config = Config::load(&cli.config)?;
+    if !matches!(cli.command, Command::Run | Command::Check) {
+        refuse_foreign(&config.state_dir)?;
+    }
     match &cli.command {
         Command::Run => {
             crate::logging::start(config.log)?;

@@ -7,7 +7,11 @@ use std::{
 };
 
 use docksync_proto::site::SiteId;
-use jiff::{Timestamp, civil::Date, tz::TimeZone};
+use jiff::{
+    Timestamp,
+    civil::{Date, Time},
+    tz::TimeZone,
+};
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
@@ -131,7 +135,9 @@ pub fn run(mut room: Room) -> Result<(), ReconcileError> {
 /// Does the next thing; `false` where there is none.
 fn turn(store: &ReconStore, reads: &SqliteReader, room: &mut Room) -> Result<bool, ReconcileError> {
     let now_ms = (room.clock)();
-    ask_for_nights(store, room, now_ms)?;
+    if let Some(at) = room.settings.daily {
+        ask_for_nights(store, at, &(room.zones)(), now_ms)?;
+    }
     let ledger = room.ledger.clone();
     let mut commit = |append| {
         let committed = ledger.commit_blocking(vec![append])?;
@@ -156,14 +162,17 @@ fn turn(store: &ReconStore, reads: &SqliteReader, room: &mut Room) -> Result<boo
 }
 
 /// Asks for one run of all sites whose night it is.
-fn ask_for_nights(store: &ReconStore, room: &Room, now_ms: i64) -> Result<(), ReconcileError> {
-    let Some(at) = room.settings.daily else { return Ok(()) };
+pub(super) fn ask_for_nights(
+    store: &ReconStore,
+    at: Time,
+    zones: &[(SiteId, String)],
+    now_ms: i64,
+) -> Result<(), ReconcileError> {
     let now = Timestamp::from_millisecond(now_ms).unwrap_or_default();
-    let zones = (room.zones)();
     store.together(|| {
         let mut due = Vec::new();
         for (site, zone) in zones {
-            let local = now.to_zoned(TimeZone::get(&zone).unwrap_or(TimeZone::UTC));
+            let local = now.to_zoned(TimeZone::get(zone).unwrap_or(TimeZone::UTC));
             let (today, key) = (number(local.date()), format!("night {site}"));
             let last = store.meta(&key)?;
             // A site that is new is compared in its next night, one that missed a night at once.

@@ -614,6 +614,31 @@ fn a_batch_that_is_there_or_overlaps_others_mends_nothing() {
     assert!(mend(&mut rig, columns, head));
 }
 
+#[test]
+fn each_site_is_compared_once_in_its_own_night_whatever_the_clock_does() {
+    let rig = Rig::new();
+    let zones = [("DC1", "America/Chicago"), ("DC2", "Europe/Berlin")]
+        .map(|(site, zone)| (SiteId::new(site).unwrap(), zone.to_owned()));
+    let ask = |moment: &str| -> Vec<String> {
+        let before = rig.store.runs(100).unwrap().len();
+        let now: Timestamp = moment.parse().unwrap();
+        shell::ask_for_nights(&rig.store, jiff::civil::time(2, 30, 0, 0), &zones, now.as_millisecond()).unwrap();
+        let runs = rig.store.runs(100).unwrap();
+        runs[..runs.len() - before].iter().map(|run| run.sites.clone()).collect()
+    };
+    let none: Vec<String> = Vec::new();
+
+    assert_eq!(ask("2026-11-23T12:00:00Z"), none, "a new site waits for its night");
+    assert_eq!(ask("2026-11-24T01:29:59Z"), none);
+    assert_eq!(ask("2026-11-24T01:30:00Z"), ["DC2"]);
+    assert_eq!(ask("2026-11-24T08:30:00Z"), ["DC1"]);
+    assert_eq!(ask("2026-11-24T23:00:00Z"), none, "once a day");
+    assert_eq!(ask("2026-11-26T12:00:00Z"), ["DC1,DC2"], "a night that was missed is made up for, once");
+    assert_eq!(ask("2031-01-01T12:00:00Z"), ["DC1,DC2"], "the clock is wrong");
+    assert_eq!(ask("2026-11-26T12:01:00Z"), ["DC1,DC2"], "and right again: comparisons go on");
+    assert_eq!(ask("2026-11-26T12:02:00Z"), none);
+}
+
 /// What may happen between two looks at the books.
 #[derive(Debug, Clone)]
 enum Happens {
