@@ -19,6 +19,8 @@ pub(super) fn read(section: &Section<'_>) -> Settings {
         daily: daily.unwrap_or(usual.daily),
         lead_hours: number("lead_hours", 10_000, usual.lead_hours),
         approve_above: number("approve_above", 1_000_000_000, usual.approve_above),
+        approve_above_value: number("approve_above_value", 1_000_000_000, usual.approve_above_value),
+        prices: section.text("prices").map(|(path, _)| path.into()),
         keep_runs: number("keep_runs", 10_000, usual.keep_runs).max(2),
         units: section.pairs("units", "how many pieces one is, as 12", |text| text.parse().ok().filter(|n| *n > 0)),
         statuses,

@@ -125,6 +125,7 @@ fn headline(r: &Report) -> Markup {
                 (r.compared) " balances compared: " (r.exact) " exact (" (percent(r.exact, r.compared)) "), " (r.explained)
                 " explained by what is on its way or parked, " strong { (r.drift) " adrift" }
             }
+            @if let Some(value) = r.value { p { "Value of what is adrift: " (value) } }
             @if !by_cause.is_empty() { p { "By cause: " (by_cause.join(", ")) } }
             p .muted { a href="/books.csv" { "Drifts as CSV" } " " a href="/books.json" { "All as data" } }
             p .muted { "Run " (r.run_no) ", asked by " (r.asked_by) ", " (moment(r.started_ms)) " to " (moment(r.ended_ms)) }
@@ -163,7 +164,7 @@ fn drift(line: &DriftLine) -> Markup {
             td .num data-label="There" { (quantity(b.other)) }
             td .num data-label="On the way" { (quantity(b.on_way.saturating_add(b.parked).saturating_add(b.unmapped))) }
             td .num data-label="Drift" { strong { @if b.unexplained > 0 { "+" } (quantity(b.unexplained)) } }
-            td { (line.cause.code.replace('_', " ")) }
+            td { (line.cause.code.replace('_', " ")) @if let Some(value) = line.value { br; span .muted { "value " (value) } } }
             td { (line.state) br; span .muted { (moment(line.since_ms)) } }
             td {
                 (line.words)
@@ -230,11 +231,12 @@ fn trend(nights: &[Night]) -> Markup {
     html! {
         section .panel { h2 { "Is it getting better?" }
             div .scroll { table {
-                thead { tr { th scope="col" { "Run" } th scope="col" { "When" } th .num scope="col" { "Compared" } th .num scope="col" { "Adrift" } th scope="col" { "" } th scope="col" { "By site" } } }
+                thead { tr { th scope="col" { "Run" } th scope="col" { "When" } th .num scope="col" { "Compared" } th .num scope="col" { "Adrift" } th scope="col" { "" } th scope="col" { "By site" } th scope="col" { "By cause" } } }
                 tbody { @for n in nights.iter().rev() { tr {
                     td { (n.run_no) } td { (moment(n.at_ms)) } td .num { (n.compared) } td .num { (n.drift) }
                     td .mono aria-hidden="true" { @for _ in 0..(n.drift * 20).div_ceil(most) { "#" } }
                     td { (n.sites.iter().map(|(site, k)| format!("{site} {k}")).collect::<Vec<_>>().join(", ")) }
+                    td { (n.causes.iter().map(|(cause, k)| format!("{} {k}", cause.replace('_', " "))).collect::<Vec<_>>().join(", ")) }
                 } } }
             } }
         }

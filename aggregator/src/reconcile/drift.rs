@@ -14,7 +14,7 @@
 
 use rusqlite::params;
 
-use super::{ReconcileError, Settings, store::ReconStore};
+use super::{ReconcileError, Settings, prices::Prices, store::ReconStore};
 
 /// State of a drift.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -333,6 +333,7 @@ pub fn act(
     settings: &Settings,
     now_ms: i64,
 ) -> Result<Drift, ReconcileError> {
+    let prices = Prices::read(settings.prices.as_deref());
     store.together(|| {
         let drift = get(store, drift_no)?;
         let refuse = |needed: &str| {
@@ -363,10 +364,12 @@ pub fn act(
             Act::Approve => match (drift.state, drift.proposed) {
                 (State::Proposed, Some(micros)) => {
                     let limit = i64::from(settings.approve_above).saturating_mul(docksync_proto::stock::MICROS);
-                    if micros.saturating_abs() > limit && by == drift.proposed_by {
+                    let value = prices.value(&drift.about.item, micros);
+                    let is_dear = value.is_some_and(|value| value > settings.approve_above_value.into());
+                    if (micros.saturating_abs() > limit || is_dear) && by == drift.proposed_by {
                         return refuse(&format!(
-                            "a correction of more than {} needs two persons, and {by} proposed it",
-                            settings.approve_above
+                            "a correction of more than {} pieces, or of a value above {}, needs two persons, and {by} proposed it",
+                            settings.approve_above, settings.approve_above_value
                         ));
                     }
                     store.run_sql(

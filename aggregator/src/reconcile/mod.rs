@@ -29,6 +29,8 @@ pub mod gate;
 pub mod inputs;
 mod join;
 pub mod post;
+pub mod prices;
+mod prune;
 pub mod report;
 pub mod run;
 pub mod shell;
@@ -63,6 +65,10 @@ pub struct Settings {
     pub lead_hours: u32,
     /// Quantity above which a correction needs two persons; in whole pieces.
     pub approve_above: u32,
+    /// Value above which it does, in the money of the prices.
+    pub approve_above_value: u32,
+    /// File with a price for each item; without it drifts have no value.
+    pub prices: Option<std::path::PathBuf>,
     /// Runs whose inputs and movements are kept.
     pub keep_runs: u32,
     /// Pieces in each other unit, where that is the same for every item.
@@ -80,6 +86,8 @@ impl Default for Settings {
             daily: Some(jiff::civil::time(2, 30, 0, 0)),
             lead_hours: 72,
             approve_above: 100,
+            approve_above_value: 250,
+            prices: None,
             keep_runs: 60,
             units: BTreeMap::new(),
             statuses: statuses.into_iter().map(|(from, to)| (from.to_owned(), to.to_owned())).collect(),

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, fmt::Write as _};
 
+use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
 use super::{TRANSFER, WMS, cause::Cause, compare::Compared, complete::Complete, transfers::Matched};
@@ -50,6 +51,9 @@ pub struct DriftLine {
     /// The balance on both sides.
     #[serde(flatten)]
     pub balance: Compared,
+    /// Worth of the difference, without its sign; absent where the item has no price.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value: Option<Decimal>,
     /// Probable cause.
     pub cause: Cause,
     /// The events that it points to, in words: file, line, what.
@@ -85,6 +89,9 @@ pub struct Report {
     pub explained: u64,
     /// Really adrift.
     pub drift: u64,
+    /// Worth of all drifts that have a price.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value: Option<Decimal>,
     /// Drifts by cause.
     pub causes: BTreeMap<String, u64>,
     /// Each side of each site.
@@ -195,6 +202,9 @@ fn write_text(r: &Report, out: &mut String) -> std::fmt::Result {
         "{} balances compared: {} exact, {} explained by what is on its way, {} REALLY ADRIFT\n",
         r.compared, r.exact, r.explained, r.drift
     )?;
+    if let Some(value) = r.value {
+        writeln!(out, "value of what is adrift: {value}\n")?;
+    }
     for side in &r.sides {
         write!(out, "{:<8} {:<12} ", side.site, side.side)?;
         if side.not_compared.is_empty() {
@@ -239,7 +249,8 @@ fn write_text(r: &Report, out: &mut String) -> std::fmt::Result {
                 signed(b.parked.saturating_add(b.unmapped))
             )?;
         }
-        writeln!(out, "    cause: {}", line.cause.code)?;
+        let value = line.value.map(|value| format!("   value {value}")).unwrap_or_default();
+        writeln!(out, "    cause: {}{value}", line.cause.code)?;
         writeln!(out, "    {}", line.words)?;
         line.evidence.iter().try_for_each(|e| writeln!(out, "    - {e}"))?;
         writeln!(out, "    -> {}", line.action)?;
@@ -291,7 +302,7 @@ fn write_text(r: &Report, out: &mut String) -> std::fmt::Result {
 /// The drifts as CSV (RFC 4180), one row for each.
 pub fn csv(report: &Report) -> String {
     let mut out = String::from(
-        "run,drift,side,site,item,lot,place,uom,ledger,other,on_way,parked,unmapped,not_told,unexplained,cause,state,since,words,action\r\n",
+        "run,drift,side,site,item,lot,place,uom,ledger,other,on_way,parked,unmapped,not_told,unexplained,value,cause,state,since,words,action\r\n",
     );
     for line in &report.drifts {
         let b = &line.balance;
@@ -311,6 +322,7 @@ pub fn csv(report: &Report) -> String {
             quantity(b.unmapped),
             quantity(b.not_told),
             quantity(b.unexplained),
+            line.value.map(|value| value.to_string()).unwrap_or_default(),
             line.cause.code.clone(),
             line.state.clone(),
             moment(line.since_ms),

@@ -1,6 +1,6 @@
 //! A run: book, inputs, comparison, transfers, completeness, drifts, report. Blocks; each step may be repeated.
 
-use std::collections::BTreeMap;
+use std::{cmp::Reverse, collections::BTreeMap};
 
 use docksync_proto::{event::EventType, site::SiteId};
 use rusqlite::params;
@@ -13,6 +13,8 @@ use super::{
     drift::{self, About},
     gate::Gate,
     inputs::{self, Input, Source},
+    prices::Prices,
+    prune::prune,
     report::{DriftLine, Report, SCHEMA, SideReport, words},
     sides,
     store::{ReconStore, RunRow, RunState},
@@ -161,9 +163,16 @@ fn try_make<R: Reads>(
             (around.want)(&site, &line.holes);
             report.complete.push(line);
         }
-        prune(store, run.run_no, around.settings.keep_runs)?;
+        prune(store, run.run_no, around.settings, started_ms)?;
     }
-    report.drifts.sort_by_key(|line| (std::cmp::Reverse(line.balance.unexplained.saturating_abs()), line.drift_no));
+    let prices = Prices::read(around.settings.prices.as_deref());
+    for line in &mut report.drifts {
+        line.value = prices.value(&line.item, line.balance.unexplained);
+    }
+    report.value = report.drifts.iter().filter_map(|line| line.value).reduce(|sum, value| sum + value);
+    report
+        .drifts
+        .sort_by_key(|line| (Reverse(line.value), Reverse(line.balance.unexplained.saturating_abs()), line.drift_no));
     for line in &report.drifts {
         *report.causes.entry(line.cause.code.clone()).or_default() += 1;
     }
@@ -363,6 +372,7 @@ fn line<R: Reads>(
         site: about.site.clone(),
         item: about.item.clone(),
         balance: c.clone(),
+        value: None,
         cause,
         evidence,
         words: what,
@@ -535,36 +545,4 @@ fn next_turn(store: &ReconStore, site: &SiteId) -> Result<i64, ReconcileError> {
     let turn = store.meta(&key)? + 1;
     store.set_meta(&key, turn)?;
     Ok(turn)
-}
-
-/// Lets go of the inputs of old runs and of movements that no kept run needs.
-fn prune(store: &ReconStore, run_no: i64, keep: u32) -> Result<(), ReconcileError> {
-    let before = run_no - i64::from(keep);
-    if before <= 0 {
-        return Ok(());
-    }
-    store.together(|| {
-        for table in ["input", "other_balance", "unsettled", "line"] {
-            store.run_sql("let go of old runs", &format!("DELETE FROM {table} WHERE run_no <= ?1"), [before])?;
-        }
-        let sites = store.all(
-            "look how far runs reach back",
-            "SELECT site, min(at) FROM input GROUP BY site",
-            [],
-            |r| Ok((r.get::<_, String>(0)?, r.get::<_, i64>(1)?)),
-        )?;
-        for (site, oldest) in sites {
-            let old = params![site, oldest];
-            let of_site = "account_no IN (SELECT account_no FROM account WHERE site = ?1)";
-            // Older movements are in the sums of their accounts, and stay there.
-            store.run_sql("let go of old movements", &format!("DELETE FROM movement WHERE loc < ?2 AND at < ?2 AND {of_site}"), old)?;
-            store.run_sql("let go of decisions", &format!("DELETE FROM waiting WHERE decided_at < ?2 AND {of_site}"), old)?;
-            store.run_sql("let go of receipts", "DELETE FROM transfer WHERE is_receipt = 2 AND site = ?1 AND loc < ?2", old)?;
-            let statements = "SELECT statement_no FROM statement WHERE site = ?1 AND last_loc < ?2 AND statement_no NOT IN \
-                 (SELECT statement_no FROM input WHERE statement_no IS NOT NULL)";
-            store.run_sql("let go of statements", &format!("DELETE FROM told WHERE statement_no IN ({statements})"), old)?;
-            store.run_sql("let go of statements", &format!("DELETE FROM statement WHERE statement_no IN ({statements})"), old)?;
-        }
-        Ok(())
-    })
 }
