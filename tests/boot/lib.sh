@@ -55,7 +55,7 @@ make_base() {
     echo "making a bare Debian, once: takes some minutes"
     mkdir -p "$cache"
     rm -rf "$base.new"
-    if ! debootstrap --variant=minbase --include="$include" bookworm "$base.new" "${mirror:-http://deb.debian.org/debian}" \
+    if ! debootstrap --variant=minbase --include="$include" bookworm "$base.new" ${mirror:+"$mirror"} \
         >"$work/debootstrap.log" 2>&1; then
         skip "debootstrap failed: $(tail -n 1 "$work/debootstrap.log")"
     fi

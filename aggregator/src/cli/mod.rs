@@ -368,7 +368,11 @@ fn recon_code(error: &ReconcileError) -> u8 {
 fn ledger_code(error: &LedgerError) -> u8 {
     match error {
         LedgerError::Io { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => 77,
-        LedgerError::Open { .. } | LedgerError::Io { .. } | LedgerError::Poisoned { .. } | LedgerError::Closed => 69,
+        LedgerError::Missing { .. }
+        | LedgerError::Open { .. }
+        | LedgerError::Io { .. }
+        | LedgerError::Poisoned { .. }
+        | LedgerError::Closed => 69,
         LedgerError::Stored { .. } | LedgerError::Damaged { .. } => 65,
         LedgerError::NewerSchema { .. } | LedgerError::OldSqlite { .. } => 78,
         LedgerError::Sql { .. } => 75,

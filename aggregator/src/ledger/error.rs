@@ -26,6 +26,12 @@ pub enum LedgerError {
         /// Cause.
         source: rusqlite::Error,
     },
+    /// There is none.
+    #[error("there is no ledger {path} yet: start docksync-aggregator first, or name its configuration with --config")]
+    Missing {
+        /// Where it was looked for.
+        path: PathBuf,
+    },
     /// A file or folder beside the database.
     #[error("cannot {doing} {path}")]
     Io {
@@ -136,6 +142,7 @@ impl LedgerError {
             Self::Sql { .. } => Disposition::Retry,
             Self::Poisoned { .. } | Self::Closed => Disposition::Restart,
             Self::Open { .. }
+            | Self::Missing { .. }
             | Self::Io { .. }
             | Self::NewerSchema { .. }
             | Self::OldSqlite { .. }
@@ -158,6 +165,7 @@ impl LedgerError {
             ),
             Self::Poisoned { .. } | Self::Stored { .. } | Self::Damaged { .. } => true,
             Self::Open { .. }
+            | Self::Missing { .. }
             | Self::Io { .. }
             | Self::NewerSchema { .. }
             | Self::OldSqlite { .. }

@@ -240,6 +240,9 @@ fn prepare(conn: &Connection) -> Result<(), rusqlite::Error> {
 
 /// Opens a connection that only reads.
 pub(super) fn open_reader(path: &Path) -> Result<Connection, LedgerError> {
+    if !path.exists() {
+        return Err(LedgerError::Missing { path: path.to_owned() });
+    }
     let opened = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX);
     let conn = opened.map_err(|source| LedgerError::Open { path: path.to_owned(), source })?;
     conn.busy_timeout(BUSY_WAIT).map_err(sql("set up a reader"))?;
