@@ -390,9 +390,10 @@ impl SiteTask {
         }
         let site = self.site.clone();
         let mended = self.shared.ledger.run(move |store| store.mend(&site, &head, &columns, &events)).await?;
+        // Asked for once: what was not mended is looked at again by the next comparison of the books.
+        self.shared.wants.came(&self.site, head.epoch, head.first, head.last());
         if mended {
             tracing::warn!(site = %self.site, epoch = head.epoch, first = head.first, last = head.last(), "events that the ledger lacked were put back");
-            self.shared.wants.came(&self.site, head.epoch, head.first, head.last());
         }
         Ok(())
     }

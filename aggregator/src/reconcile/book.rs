@@ -3,7 +3,7 @@
 //! Reads batches in order and keeps how far it is in the same transaction as what it read, so that it goes on after a crash where it
 //! stopped. An event that was not admitted counts from the batch on at which its admission was seen.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use docksync_proto::{
     codec::{self, Decoded},
@@ -86,13 +86,19 @@ fn follow_ledger(store: &ReconStore, reads: &impl Reads) -> Result<(), Reconcile
                 store.run_sql("leave a ledger", "DELETE FROM told", [])?;
                 store.run_sql("leave a ledger", "DELETE FROM statement", [])?;
                 store.run_sql("leave a ledger", "DELETE FROM suspect", [])?;
+                store.run_sql("leave a ledger", "DELETE FROM transfer_over", [])?;
                 store.run_sql("leave a ledger", "UPDATE drift SET state = 4 WHERE state = 5", [])?;
                 store.run_sql("leave a ledger", "UPDATE account SET opened_at = 0 WHERE opened_at IS NOT NULL", [])?;
                 store.run_sql("leave a ledger", "UPDATE meta SET value = 1 WHERE key LIKE 'stated %'", [])?;
                 store.run_sql("leave a ledger", "DELETE FROM meta WHERE key = 'mended'", [])?;
             }
-            for site in reads.sites()? {
-                begin_again(store, &site.site)?;
+            // Those too that the restored ledger has never heard of.
+            let mut sites: BTreeSet<SiteId> = reads.sites()?.into_iter().map(|facts| facts.site).collect();
+            let known = "SELECT site FROM account UNION SELECT substr(key, 6) FROM meta WHERE key LIKE 'book %'";
+            let known = store.all("leave a ledger", known, [], |r| r.get::<_, String>(0))?;
+            sites.extend(known.iter().filter_map(|site| SiteId::new(site).ok()));
+            for site in &sites {
+                begin_again(store, site)?;
             }
             store.set_meta("ledger", now)
         })?;
@@ -350,9 +356,9 @@ fn take_statement(
         return store
             .run_sql(
                 "note a whole statement",
-                "UPDATE statement SET is_whole = 1, is_partial = max(is_partial, ?4) WHERE site = ?1 AND file = ?2 AND last_loc < ?3 \
+                "UPDATE statement SET is_whole = 1, is_partial = max(is_partial, ?4) WHERE site = ?1 AND sha = ?2 AND last_loc < ?3 \
                  AND is_whole = 0",
-                params![batch.site.as_str(), event.source.file_name, loc.0, held != "0"],
+                params![batch.site.as_str(), event.source.file_sha256, loc.0, held != "0"],
             )
             .map(drop);
     }
@@ -360,9 +366,9 @@ fn take_statement(
     let seq = batch.head.first + loc.index() as u64;
     let number = store.one(
         "keep a statement",
-        "INSERT INTO statement (site, report, as_of_ms, is_exact, is_partial, first_at, last_loc, epoch, last_seq, file) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) ON CONFLICT DO UPDATE SET last_loc = max(last_loc, excluded.last_loc), \
-         epoch = excluded.epoch, last_seq = excluded.last_seq, is_partial = max(is_partial, excluded.is_partial), is_whole = 0, file = excluded.file \
+        "INSERT INTO statement (site, report, as_of_ms, is_exact, is_partial, first_at, last_loc, epoch, last_seq, file, sha) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) ON CONFLICT DO UPDATE SET last_loc = max(last_loc, excluded.last_loc), \
+         epoch = excluded.epoch, last_seq = excluded.last_seq, is_partial = max(is_partial, excluded.is_partial), is_whole = 0, file = excluded.file, sha = excluded.sha \
          RETURNING statement_no",
         params![
             site,
@@ -374,7 +380,8 @@ fn take_statement(
             loc.0,
             batch.head.epoch,
             seq.cast_signed(),
-            event.source.file_name
+            event.source.file_name,
+            event.source.file_sha256
         ],
         |r| r.get::<_, i64>(0),
     )?;
@@ -411,6 +418,11 @@ fn take_transfer(store: &ReconStore, loc: Loc, event: &Event, prior: Option<Loc>
         (true, true) => first(event, &[RefKind::Desadv, RefKind::Po]),
     };
     if number.is_empty() || event.action == docksync_proto::event::Action::Void {
+        return Ok(());
+    }
+    let over = "SELECT 1 FROM transfer_over WHERE transfer = ?1 AND last_ms >= ?2";
+    let happened_ms = event.time.at.as_millisecond();
+    if store.one("look for a transfer that is over", over, params![number, happened_ms], |_| Ok(()))?.is_some() {
         return Ok(());
     }
     let to = event.party(PartyRole::ShipTo).map_or("", |party| party.id.as_str());

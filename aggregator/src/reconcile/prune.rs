@@ -1,5 +1,6 @@
 //! What reconciliation lets go of: inputs of old runs, movements that no kept run needs, transfers that are over.
 
+use jiff::Timestamp;
 use rusqlite::params;
 
 use super::{ReconcileError, Settings, store::ReconStore};
@@ -21,11 +22,10 @@ pub(super) fn prune(store: &ReconStore, run_no: i64, settings: &Settings, now_ms
     prune_transfers(store, now_ms.saturating_sub(i64::from(settings.lead_hours) * HOUR_MS * LEADS))?;
     let older = run_no.saturating_sub(keep.saturating_mul(REPORTS));
     store.run_sql("let go of old reports", "DELETE FROM run WHERE run_no <= ?1 AND state > 2", [older])?;
-    store.run_sql(
-        "let go of old counts",
-        "DELETE FROM captured WHERE day < (SELECT max(day) FROM captured) - ?1",
-        [DAYS_APART],
-    )?;
+    // By our clock: a site's may be years ahead.
+    let today = Timestamp::from_millisecond(now_ms).unwrap_or_default().strftime("%Y%m%d").to_string();
+    let oldest_day = today.parse::<i64>().unwrap_or(0) - DAYS_APART;
+    store.run_sql("let go of old counts", "DELETE FROM captured WHERE day < ?1", [oldest_day])?;
     let before = run_no - keep;
     if before <= 0 {
         return Ok(());
@@ -46,8 +46,8 @@ pub(super) fn prune(store: &ReconStore, run_no: i64, settings: &Settings, now_ms
             // Older movements are in the sums of their accounts, and stay there.
             store.run_sql("let go of old movements", &format!("DELETE FROM movement WHERE loc < ?2 AND at < ?2 AND {of_site}"), old)?;
             store.run_sql("let go of decisions", &format!("DELETE FROM waiting WHERE decided_at < ?2 AND {of_site}"), old)?;
-            store.run_sql("let go of receipts", "DELETE FROM transfer WHERE is_receipt = 2 AND site = ?1 AND loc < ?2", old)?;
-            let statements = "SELECT statement_no FROM statement WHERE site = ?1 AND last_loc < ?2 AND statement_no NOT IN \
+            store.run_sql("let go of receipts", "DELETE FROM transfer WHERE is_receipt = 2 AND site = ?1 AND loc < ?2 AND NOT EXISTS (SELECT 1 FROM transfer s WHERE s.transfer = transfer.transfer AND s.is_receipt = 0)", old)?;
+            let statements = "SELECT statement_no FROM statement WHERE site = ?1 AND is_whole = 1 AND last_loc < ?2 AND statement_no NOT IN \
                  (SELECT statement_no FROM input WHERE statement_no IS NOT NULL)";
             store.run_sql("let go of statements", &format!("DELETE FROM told WHERE statement_no IN ({statements})"), old)?;
             store.run_sql("let go of statements", &format!("DELETE FROM statement WHERE statement_no IN ({statements})"), old)?;
@@ -58,13 +58,13 @@ pub(super) fn prune(store: &ReconStore, run_no: i64, settings: &Settings, now_ms
 
 /// Whatever is not equal stays, and is told until somebody closes it.
 fn prune_transfers(store: &ReconStore, before_ms: i64) -> Result<(), ReconcileError> {
-    store
-        .run_sql(
-            "let go of transfers",
-            "DELETE FROM transfer WHERE transfer IN (SELECT transfer FROM (SELECT transfer, \
-             sum(CASE is_receipt WHEN 0 THEN micros ELSE -micros END) AS rest, max(happened_ms) AS last FROM transfer \
-             GROUP BY transfer, sku, lot, uom) GROUP BY transfer HAVING max(abs(rest)) = 0 AND max(last) < ?1)",
-            [before_ms],
-        )
-        .map(drop)
+    let over = "SELECT transfer, max(last) AS last FROM (SELECT transfer, \
+         sum(CASE is_receipt WHEN 0 THEN micros ELSE -micros END) AS rest, max(happened_ms) AS last FROM transfer \
+         GROUP BY transfer, sku, lot, uom) GROUP BY transfer HAVING max(abs(rest)) = 0 AND max(last) < ?1";
+    store.together(|| {
+        store.run_sql("let go of transfers", &format!("INSERT OR REPLACE INTO transfer_over {over}"), [before_ms])?;
+        let gone = "DELETE FROM transfer WHERE EXISTS (SELECT 1 FROM transfer_over o WHERE o.transfer = transfer.transfer AND \
+             transfer.happened_ms <= o.last_ms)";
+        store.run_sql("let go of transfers", gone, []).map(drop)
+    })
 }

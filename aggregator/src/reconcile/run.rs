@@ -123,14 +123,9 @@ fn try_make<R: Reads>(
             judge(store, reads, run, input, outcome.lines, (&factors, around.settings.wms_is_right), started_ms)?;
         report.drifts.extend(judged);
         if run.again.is_none() {
-            let missed = outcome.without_place;
-            let only = match input.statement_no.filter(|_| outcome.is_partial) {
-                Some(statement) => Some(sides::named(store, statement)?),
-                None => None,
-            };
-            let was_compared = |about: &About| {
-                !missed.contains(&about.item) && only.as_ref().is_none_or(|only| only.contains(&about.item))
-            };
+            // A partial statement says nothing of what it does not name: the next whole one closes.
+            let (missed, is_partial) = (outcome.without_place, outcome.is_partial);
+            let was_compared = |about: &About| !is_partial && !missed.contains(&about.item);
             let about = (input.side.as_str(), input.site.as_str());
             report.closed.extend(drift::close_exact(store, about, was_compared, (run.run_no, started_ms))?);
         }

@@ -28,7 +28,7 @@ CREATE TABLE waiting (
 CREATE TABLE statement (
   statement_no INTEGER PRIMARY KEY,
   site TEXT NOT NULL, report TEXT NOT NULL, as_of_ms INTEGER NOT NULL, is_exact INTEGER NOT NULL, is_partial INTEGER NOT NULL,
-  first_at INTEGER NOT NULL, last_loc INTEGER NOT NULL, epoch INTEGER NOT NULL, last_seq INTEGER NOT NULL, file TEXT NOT NULL,
+  first_at INTEGER NOT NULL, last_loc INTEGER NOT NULL, epoch INTEGER NOT NULL, last_seq INTEGER NOT NULL, sha TEXT NOT NULL, file TEXT NOT NULL,
   is_whole INTEGER NOT NULL DEFAULT 0,
   UNIQUE (site, report, as_of_ms)
 );
@@ -44,6 +44,9 @@ CREATE TABLE transfer (
   sku TEXT NOT NULL, lot TEXT NOT NULL, uom TEXT NOT NULL, micros INTEGER NOT NULL, happened_ms INTEGER NOT NULL,
   PRIMARY KEY (transfer, loc, sku, lot, uom)
 ) WITHOUT ROWID;
+
+-- Transfers that matched and were let go of: what a book that begins again reads of them once more is over.
+CREATE TABLE transfer_over (transfer TEXT PRIMARY KEY, last_ms INTEGER NOT NULL) WITHOUT ROWID;
 
 -- Events as they were captured, by day of capture (UTC), feed and type.
 CREATE TABLE captured (

@@ -28,15 +28,6 @@ pub(super) struct Outcome {
     pub(super) is_partial: bool,
 }
 
-/// Items that a statement names.
-pub(super) fn named(store: &ReconStore, statement: i64) -> Result<BTreeSet<String>, ReconcileError> {
-    let all =
-        store.all("read a statement", "SELECT DISTINCT sku FROM told WHERE statement_no = ?1", [statement], |r| {
-            r.get(0)
-        })?;
-    Ok(all.into_iter().collect())
-}
-
 /// A balance of the book at a point.
 struct Account {
     no: i64,
