@@ -390,6 +390,36 @@ fn a_disk_of_64_mib_that_is_full_loses_nothing_and_the_page_says_so() {
 }
 
 #[test]
+fn root_is_kept_out_of_folders_that_belong_to_the_service() {
+    let dir = tempfile::tempdir().unwrap();
+    let state = dir.path().join("state");
+    fs::create_dir(&state).unwrap();
+    if std::os::unix::fs::chown(&state, Some(65_534), None).is_err() {
+        eprintln!("skipped: this user may give no folder away");
+        return;
+    }
+    let (centre, agent) = (dir.path().join("aggregator.toml"), dir.path().join("agent.toml"));
+    fs::write(&centre, format!("[centre]\nname = \"X\"\n[state]\ndir = \"{}\"\n", state.display())).unwrap();
+    let text = "[site]\nid = \"DC1\"\ntime_zone = \"UTC\"\n[centre]\nhost = \"c\"\n[state]\n";
+    fs::write(&agent, format!("{text}dir = \"{}\"\n", state.display())).unwrap();
+    let (centre, agent) = (centre.to_str().unwrap(), agent.to_str().unwrap());
+
+    for (program, args) in [
+        ("docksync-aggregator", vec!["sites", "add", "DC1", "--config", centre]),
+        (
+            "docksync-agent",
+            vec!["enroll", "--url", "https://127.0.0.1:1", "--token-file", "/dev/null", "--config", agent],
+        ),
+    ] {
+        let output = docksync_tests::harness::process::output(program, &args).unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(77), "{program}: {said}");
+        assert!(said.contains("sudo -u"), "{said}");
+    }
+    assert_eq!(fs::read_dir(&state).unwrap().count(), 0);
+}
+
+#[test]
 fn wrong_settings_are_refused_with_every_mistake_and_exit_78() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("agent.toml");
@@ -449,6 +479,15 @@ fn the_line_holds_through_a_mosquitto_whose_disk_is_wiped() {
     broker = mosquitto(&dir);
 
     line.settle();
+    // A broker may keep the session of a site that is revoked: the centre takes nothing of it all the same.
+    line.centre.command(&["sites", "revoke", "DC1"]).unwrap();
+    let log = line.dir.path().join("centre/aggregator.log");
+    let says = |word: &str| fs::read_to_string(&log).unwrap_or_default().contains(word);
+    await_that("the centre to know", DEADLINE, || says("site is revoked")).unwrap();
+    line.wms.export(10).unwrap();
+    await_that("a frame of it to be refused", DEADLINE, || says("frame was refused")).unwrap();
+    line.await_files(3);
+    assert_eq!((line.stat("head"), line.centre.applied_count().unwrap()), (210, 200));
     broker.kill().unwrap();
     broker.wait().unwrap();
 }

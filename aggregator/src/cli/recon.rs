@@ -271,7 +271,7 @@ fn make_alone(config: &Config, store: &ReconStore, reads: &SqliteReader) -> Resu
             destinations: &mut destinations,
             told: &|_| None,
             now_ms: &now_ms,
-            want: &mut |_, _| {},
+            want: &mut |_, _| false,
         };
         // The reason of a failure is kept with the run, and shown from there.
         drop(run::make(store, reads, &run, &mut around));

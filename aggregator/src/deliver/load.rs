@@ -8,7 +8,7 @@ use docksync_proto::{
 use super::machine::{Fate, Loaded};
 use crate::{
     consumers::Delivery,
-    ledger::{LedgerError, Loc, Reads, RefusalState, Standing, StoredBatch, effect::effect, terms::term_hash},
+    ledger::{LedgerError, Loc, Reads, RefusalState, Standing, StoredBatch, earlier, effect::effect, terms::term_hash},
     reconcile::FOR,
 };
 
@@ -99,12 +99,4 @@ fn delivery(reads: &impl Reads, batch: &StoredBatch, loaded: Loaded, decoded: De
         event.causation_id = Some(decoded.id);
     }
     Ok(Delivery { site: batch.site.clone(), loc, epoch, seq, id: decoded.id, key, event, stock })
-}
-
-fn earlier(reads: &impl Reads, loc: Loc) -> Result<(Decoded, Standing), LoadError> {
-    let absent = || LoadError::Ledger(LedgerError::Absent { what: "event that was corrected", at: loc.0 });
-    let batch = reads.batch(loc.batch_no())?.ok_or_else(absent)?;
-    let standing = batch.standings.get(loc.index()).and_then(|b| Standing::from_byte(*b)).ok_or_else(absent)?;
-    let standing = if standing == Standing::Revised { Standing::Correction } else { standing };
-    Ok((decode(&batch)?.into_iter().nth(loc.index()).ok_or_else(absent)?, standing))
 }

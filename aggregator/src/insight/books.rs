@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::{page::frame, sites::Overview};
 use crate::reconcile::{
     ReconcileError, TRANSFER,
-    report::{DriftLine, Report, moment, quantity, side_name},
+    report::{DriftLine, Report, moment, quantity, repair, side_name},
     store::{RECONCILE_FILE, ReconStore, RunState},
 };
 
@@ -144,7 +144,8 @@ fn drifts(r: &Report) -> Markup {
                 } }
                 tbody { @for line in r.drifts.iter().take(SHOWN) { (drift(line)) } }
             } }
-            @if r.drifts.len() > SHOWN { p .muted { (r.drifts.len() - SHOWN) " more: docksync-aggregator recon show --csv" } }
+            @let more = r.drift_lines.saturating_sub(r.drifts.len().min(SHOWN) as u64);
+            @if more > 0 { p .muted { (more) " more; the first five thousand: docksync-aggregator recon show --csv" } }
         }
         @if !r.closed.is_empty() {
             p .muted { "Exact again and closed: " (r.closed.iter().map(|n| format!("#{n}")).collect::<Vec<_>>().join(", ")) }
@@ -219,7 +220,8 @@ fn proof(r: &Report) -> Markup {
                 (c.site) ": " (c.have) " of " (c.told) " events, "
                 @if c.is_proven() { "chain equal" } @else { strong .broken { "not complete" } }
                 ", " (c.days_equal) " daily counts equal"
-                @for hole in &c.holes { br; "epoch " (hole.epoch) " events " (hole.first) " to " (hole.last) ": " (hole.words) "; asked for again" }
+                @for hole in &c.holes { br; "epoch " (hole.epoch) " events " (hole.first) " to " (hole.last) ": " (hole.words) }
+                @if !c.holes.is_empty() { br; (repair(c)) }
                 @for d in &c.days { br; (d.day) " " (d.feed) " " (d.event_type) ": the site captured " (d.at_site) ", here are " (d.here) }
             } } }
         }

@@ -144,13 +144,25 @@ fn compared() -> books::Books {
     books::Books { report: Some(report), trend: vec![night(411, 9), night(412, 2)], running: None, failed: None }
 }
 
-fn pages() -> [(&'static str, String); 4] {
+fn pages() -> [(&'static str, String); 5] {
     let from = sources();
     let overview = overview(&from);
     let groups = groups(&from.waiting);
     [
         ("sites", page::sites_page(&overview).into_string()),
         ("books", books::books_page(&overview, &compared()).into_string()),
+        (
+            "books-busy",
+            books::books_page(
+                &overview,
+                &books::Books {
+                    running: Some((414, "compare erp of DC01".to_owned())),
+                    failed: Some((413, "cannot read the book: disk I/O error".to_owned())),
+                    ..compared()
+                },
+            )
+            .into_string(),
+        ),
         ("books-none", books::books_page(&overview, &books::Books::default()).into_string()),
         ("parked", page::parked_page(&overview, &groups, false).into_string()),
     ]

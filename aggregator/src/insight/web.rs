@@ -19,6 +19,7 @@ use maud::Markup;
 use tokio::sync::Mutex;
 
 use super::{InsightError, Source, View, metrics, page};
+use crate::logging::chain;
 
 /// A view serves all who ask within this time.
 const FRESH_FOR: Duration = Duration::from_millis(500);
@@ -114,17 +115,6 @@ fn problem(status: StatusCode, title: &str) -> Response {
 fn failed(error: &InsightError) -> &'static str {
     tracing::warn!(error = chain(error), "pages could not be made");
     "The pages cannot be made now; the journal of docksync-aggregator says why."
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        text.push_str(": ");
-        text.push_str(&inner.to_string());
-        cause = inner.source();
-    }
-    text
 }
 
 async fn html(desk: &Desk, make: impl FnOnce(&View) -> Markup) -> Response {

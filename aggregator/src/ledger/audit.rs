@@ -5,6 +5,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use sha2::{Digest as _, Sha256};
 
 use super::{
+    Reads,
     error::{LedgerError, sql},
     sqlite::SqliteStore,
 };
@@ -77,6 +78,23 @@ fn chain(before: &Hash, no: i64, at_ms: i64, entry: &Entry) -> Hash {
         sha.update(text.as_bytes());
     }
     sha.finalize().into()
+}
+
+/// Rows read at a time.
+const ROWS: usize = 1_000;
+
+/// Every row behind a number, in order; gives the last number that was seen, or the one that was given.
+///
+/// # Errors
+/// [`LedgerError`].
+pub fn each(reads: &impl Reads, behind: i64, mut take: impl FnMut(&AuditRow)) -> Result<i64, LedgerError> {
+    let mut last = behind;
+    loop {
+        let rows = reads.audit_rows(last + 1, ROWS)?;
+        let Some(row) = rows.last() else { return Ok(last) };
+        last = row.audit_no;
+        rows.iter().for_each(&mut take);
+    }
 }
 
 /// Recomputes the chain over rows that start at the first; gives the number of the first row that does not fit.

@@ -6,7 +6,9 @@
 use docksync_proto::{codec::Decoded, frame::BatchHead, site::SiteId};
 use rusqlite::{OptionalExtension as _, params};
 
-use super::{LedgerError, Loc, RefusalState, Standing, change::content_of, error::sql, sqlite::SqliteStore};
+use super::{
+    LedgerError, Loc, RefusalState, Standing, audit::Entry, change::content_of, error::sql, sqlite::SqliteStore,
+};
 
 /// Code of a version that differs and does not say so.
 const REVISED: &str = "REVISED_DOCUMENT";
@@ -23,75 +25,57 @@ impl SqliteStore {
         columns: &[u8],
         events: &[Decoded],
     ) -> Result<bool, LedgerError> {
+        let chain = (head.first..)
+            .zip(events)
+            .fold(head.chain_before, |chain, (seq, event)| chain.next(seq, event.id, &event.digests.payload));
+        if chain != head.chain_after || events.len() != head.count as usize {
+            return Ok(false);
+        }
+        self.together(|store| store.put_back(site, head, columns, events))
+    }
+
+    fn put_back(
+        &mut self,
+        site: &SiteId,
+        head: &BatchHead,
+        columns: &[u8],
+        events: &[Decoded],
+    ) -> Result<bool, LedgerError> {
         let site_no = self.site_no(site)?;
-        let mut chain = head.chain_before;
-        for (seq, decoded) in (head.first..).zip(events) {
-            chain = chain.next(seq, decoded.id, &decoded.digests.payload);
-        }
-        if chain != head.chain_after || events.len() != head.count as usize || !self.joins(site_no, head)? {
+        if self.is_there(site_no, head, columns)? || self.overlaps(site_no, head)? || !self.joins(site_no, head)? {
             return Ok(false);
         }
-        if self.is_there(site_no, head, columns)? || self.overlaps(site_no, head)? {
-            return Ok(false);
-        }
-        let there = self.row_at(site_no, head)?;
-        let batch_no = match there {
-            Some((batch_no, count)) if count == head.count => batch_no,
-            // Another cut of the stream: what stands there is not this batch.
-            Some(_) => return Ok(false),
-            None => match self.old_place(site_no, head, events)? {
-                Some(batch_no) => batch_no,
-                None => return Ok(false),
-            },
+        let place = match self.altered_at(site_no, head)? {
+            Some(batch_no) => Some(batch_no),
+            None => self.old_place(site_no, head, events)?,
         };
+        let Some(batch_no) = place else { return Ok(false) };
         let standings = self.standings_at(batch_no, events)?;
-        let tail = there.is_some();
-        self.db.conn.execute_batch("BEGIN IMMEDIATE").map_err(sql("mend a stream"))?;
-        let write = if tail {
-            "UPDATE batch SET columns = ?9, standings = ?8, chain_before = ?6, chain_after = ?7 WHERE batch_no = ?1 AND site_no = ?2 \
-             AND epoch = ?3 AND first_seq = ?4 AND count = ?5"
-        } else {
-            "INSERT INTO batch (batch_no, site_no, epoch, first_seq, count, received_ms, chain_before, chain_after, standings, columns) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?10, ?6, ?7, ?8, ?9)"
-        };
-        let values = params![
-            batch_no,
-            site_no,
-            head.epoch,
-            head.first.cast_signed(),
-            head.count,
-            head.chain_before.0,
-            head.chain_after.0,
-            standings,
-            columns,
-            self.now_ms
-        ];
-        let written = if tail {
-            let nine = &values[..9];
-            self.db.conn.execute(write, nine)
-        } else {
-            self.db.conn.execute(write, values)
-        };
-        let entry = super::audit::Entry {
+        self.run("put a batch back", "DELETE FROM batch WHERE batch_no = ?1", [batch_no])?;
+        self.run(
+            "put a batch back",
+            "INSERT INTO batch VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+            params![
+                batch_no,
+                site_no,
+                head.epoch,
+                head.first.cast_signed(),
+                head.count,
+                self.now_ms,
+                head.chain_before.0,
+                head.chain_after.0,
+                standings,
+                columns
+            ],
+        )?;
+        let (first, last) = (head.first, head.last());
+        self.append_audit(&Entry {
             who: "receive".to_owned(),
             act: "mend".to_owned(),
             subject: site.to_string(),
-            detail: format!(
-                "epoch {} events {} to {} were put back as batch {batch_no}",
-                head.epoch,
-                head.first,
-                head.last()
-            ),
-        };
-        let done = written.map_err(sql("put a batch back")).and_then(|_| self.append_audit(&entry));
-        match done.and_then(|()| self.db.conn.execute_batch("COMMIT").map_err(sql("mend a stream"))) {
-            Ok(()) => Ok(true),
-            Err(error) => {
-                // The first error is the one that counts.
-                drop(self.db.conn.execute_batch("ROLLBACK"));
-                Err(error)
-            }
-        }
+            detail: format!("epoch {} events {first} to {last} were put back as batch {batch_no}", head.epoch),
+        })?;
+        Ok(true)
     }
 
     /// Whether the batches around it, where they are there, have its chain at their ends.
@@ -150,13 +134,14 @@ impl SqliteStore {
         find.exists(values).map_err(sql("read a batch"))
     }
 
-    fn row_at(&self, site_no: i64, head: &BatchHead) -> Result<Option<(i64, u32)>, LedgerError> {
+    /// Number of the batch that stands in its place and is not what the site sent.
+    fn altered_at(&self, site_no: i64, head: &BatchHead) -> Result<Option<i64>, LedgerError> {
         let mut find = self
             .db
             .conn
-            .prepare_cached("SELECT batch_no, count FROM batch WHERE site_no = ?1 AND epoch = ?2 AND first_seq <= ?3 AND first_seq + count > ?3")
+            .prepare_cached("SELECT batch_no FROM batch WHERE site_no = ?1 AND epoch = ?2 AND first_seq = ?3")
             .map_err(sql("read a batch"))?;
-        find.query_row(params![site_no, head.epoch, head.first.cast_signed()], |r| Ok((r.get(0)?, r.get(1)?)))
+        find.query_row(params![site_no, head.epoch, head.first.cast_signed()], |r| r.get(0))
             .optional()
             .map_err(sql("read a batch"))
     }

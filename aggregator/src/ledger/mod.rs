@@ -43,7 +43,7 @@ pub mod writer;
 use std::sync::Arc;
 
 use docksync_proto::{
-    codec::Decoded,
+    codec::{self, Decoded},
     frame::BatchHead,
     identity::{Chain, Incarnation},
     site::SiteId,
@@ -386,4 +386,16 @@ pub trait Store {
     fn change(&mut self, changes: &[Change]) -> Result<(), LedgerError> {
         self.write(&[], &[], changes).map(drop)
     }
+}
+
+/// The version of an event that a later one replaces, and how it stands.
+pub(crate) fn earlier(reads: &impl Reads, loc: Loc) -> Result<(Decoded, Standing), LedgerError> {
+    let (what, batch_no) = ("event that was corrected", loc.batch_no());
+    let absent = || LedgerError::Absent { what, at: loc.0 };
+    let batch = reads.batch(batch_no)?.ok_or_else(absent)?;
+    let standing = batch.standings.get(loc.index()).and_then(|b| Standing::from_byte(*b)).ok_or_else(absent)?;
+    // A version that a person let in replaced another one too.
+    let standing = if standing == Standing::Revised { Standing::Correction } else { standing };
+    let events = codec::decode_batch(&batch.columns).map_err(|source| LedgerError::Stored { batch_no, source })?;
+    Ok((events.into_iter().nth(loc.index()).ok_or_else(absent)?, standing))
 }

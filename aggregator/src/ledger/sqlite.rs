@@ -173,6 +173,21 @@ impl SqliteStore {
         Ok(committed)
     }
 
+    /// One durable transaction: on error nothing of it is there.
+    pub(super) fn together<T>(
+        &mut self,
+        work: impl FnOnce(&mut Self) -> Result<T, LedgerError>,
+    ) -> Result<T, LedgerError> {
+        if let Some(first) = &self.poisoned {
+            return Err(LedgerError::Poisoned { first: std::sync::Arc::clone(first) });
+        }
+        self.now_ms = (self.clock)();
+        self.db.conn.execute_batch("BEGIN IMMEDIATE").map_err(sql("begin a transaction"))?;
+        let done =
+            work(self).and_then(|value| self.db.conn.execute_batch("COMMIT").map(|()| value).map_err(sql("commit")));
+        done.map_err(|error| self.undo(error))
+    }
+
     /// Whether [`SqliteStore::upkeep`] has something to do.
     pub(super) fn wants_upkeep(&self) -> bool {
         self.poisoned.is_none() && self.keys.wants_fold()
@@ -216,15 +231,7 @@ impl Store for SqliteStore {
         links: &[LinkRow],
         changes: &[Change],
     ) -> Result<Vec<Committed>, LedgerError> {
-        if let Some(first) = &self.poisoned {
-            return Err(LedgerError::Poisoned { first: std::sync::Arc::clone(first) });
-        }
-        self.now_ms = (self.clock)();
-        self.db.conn.execute_batch("BEGIN IMMEDIATE").map_err(sql("begin a transaction"))?;
-        let written = self
-            .write_all(appends, links, changes)
-            .and_then(|c| self.db.conn.execute_batch("COMMIT").map(|()| c).map_err(sql("commit")));
-        written.map_err(|error| self.undo(error))
+        self.together(|store| store.write_all(appends, links, changes))
     }
 }
 

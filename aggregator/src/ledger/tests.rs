@@ -92,6 +92,20 @@ fn a_backup_is_checked_and_a_restore_has_a_new_name() {
 }
 
 #[test]
+fn a_restore_takes_up_no_log_of_a_ledger_that_was_moved_away() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    drop(SqliteStore::open(&at("ledger.sqlite"), clock()).unwrap());
+    backup::backup(&at("ledger.sqlite"), &at("copy.sqlite")).unwrap();
+    std::fs::write(at("new.sqlite-wal"), "of another one").unwrap();
+
+    let refused = backup::restore(&at("copy.sqlite"), &at("new.sqlite"));
+
+    assert!(matches!(&refused, Err(LedgerError::Exists { path }) if path.ends_with("new.sqlite-wal")), "{refused:?}");
+    assert!(!at("new.sqlite").exists());
+}
+
+#[test]
 fn a_backup_of_altered_events_does_not_pass() {
     let dir = tempfile::tempdir().unwrap();
     let at = |name: &str| dir.path().join(name);

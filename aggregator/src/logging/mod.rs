@@ -28,6 +28,17 @@ pub fn start(config: LogConfig) -> Result<(), LoggingError> {
     started.map_err(LoggingError::Twice)
 }
 
+/// An error with everything behind it, in one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let (mut text, mut cause) = (error.to_string(), error.source());
+    while let Some(inner) = cause {
+        text.push_str(": ");
+        text.push_str(&inner.to_string());
+        cause = inner.source();
+    }
+    text
+}
+
 /// Our own level; what we depend on speaks from WARN.
 fn filter(level: LogLevel) -> EnvFilter {
     let level = match level {

@@ -127,7 +127,12 @@ pub struct Revoked(Arc<std::sync::Mutex<std::collections::BTreeSet<SiteId>>>);
 impl Revoked {
     /// Takes the sites in place of those that were known.
     pub fn set(&self, sites: impl IntoIterator<Item = SiteId>) {
-        *self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = sites.into_iter().collect();
+        let mut known = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let sites: std::collections::BTreeSet<SiteId> = sites.into_iter().collect();
+        for site in sites.difference(&known) {
+            tracing::info!(%site, "site is revoked: nothing of it is taken");
+        }
+        *known = sites;
     }
 
     fn contains(&self, site: &SiteId) -> bool {

@@ -17,7 +17,7 @@ use super::{CENTRE_STREAM, FOR, ReconcileError, store::ReconStore};
 use crate::{
     deliver::{fate, machine::Fate},
     ledger::{
-        LedgerError, Loc, Reads, RefusalState, Standing, StoredBatch,
+        LedgerError, Loc, Reads, RefusalState, Standing, StoredBatch, audit, earlier,
         effect::{UnitKey, effect_by_unit},
     },
 };
@@ -103,18 +103,19 @@ fn follow_ledger(store: &ReconStore, reads: &impl Reads) -> Result<(), Reconcile
             store.set_meta("ledger", now)
         })?;
     }
-    loop {
-        let rows = reads.audit_rows(store.meta("mended")? + 1, 1_000)?;
-        let Some(last) = rows.last().map(|row| row.audit_no) else { return Ok(()) };
-        store.together(|| {
-            for row in rows.iter().filter(|row| row.entry.act == "mend") {
-                if let Ok(site) = SiteId::new(&row.entry.subject) {
-                    begin_again(store, &site)?;
-                }
-            }
-            store.set_meta("mended", last)
-        })?;
+    let (mut mended, seen) = (BTreeSet::new(), store.meta("mended")?);
+    let last = audit::each(reads, seen, |row| {
+        if row.entry.act == "mend" {
+            mended.extend(SiteId::new(&row.entry.subject).ok());
+        }
+    })?;
+    if last == seen {
+        return Ok(());
     }
+    store.together(|| {
+        mended.iter().try_for_each(|site| begin_again(store, site))?;
+        store.set_meta("mended", last)
+    })
 }
 
 fn begin_again(store: &ReconStore, site: &SiteId) -> Result<(), ReconcileError> {
@@ -271,14 +272,6 @@ pub(super) fn account(
     Ok(found.unwrap_or_default())
 }
 
-fn earlier(reads: &impl Reads, loc: Loc) -> Result<(Decoded, Standing), ReconcileError> {
-    let absent = || LedgerError::Absent { what: "event that was corrected", at: loc.0 };
-    let batch = reads.batch(loc.batch_no())?.ok_or_else(absent)?;
-    let standing = batch.standings.get(loc.index()).and_then(|b| Standing::from_byte(*b)).ok_or_else(absent)?;
-    let standing = if standing == Standing::Revised { Standing::Correction } else { standing };
-    Ok((decode_one(&batch, loc)?, standing))
-}
-
 fn decode_one(batch: &StoredBatch, loc: Loc) -> Result<Decoded, ReconcileError> {
     let stored = |source| ReconcileError::Stored { batch_no: batch.batch_no, source };
     let events = codec::decode_batch(&batch.columns).map_err(stored)?;
@@ -363,12 +356,11 @@ fn take_statement(
             .map(drop);
     }
     let is_partial = event.extensions.get("partial").is_some_and(|v| v == "true");
-    let seq = batch.head.first + loc.index() as u64;
     let number = store.one(
         "keep a statement",
-        "INSERT INTO statement (site, report, as_of_ms, is_exact, is_partial, first_at, last_loc, epoch, last_seq, file, sha) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) ON CONFLICT DO UPDATE SET last_loc = max(last_loc, excluded.last_loc), \
-         epoch = excluded.epoch, last_seq = excluded.last_seq, is_partial = max(is_partial, excluded.is_partial), is_whole = 0, file = excluded.file, sha = excluded.sha \
+        "INSERT INTO statement (site, report, as_of_ms, is_exact, is_partial, first_at, last_loc, file, sha) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT DO UPDATE SET last_loc = max(last_loc, excluded.last_loc), \
+         is_partial = max(is_partial, excluded.is_partial), is_whole = 0, file = excluded.file, sha = excluded.sha \
          RETURNING statement_no",
         params![
             site,
@@ -378,8 +370,6 @@ fn take_statement(
             is_partial,
             loc.0,
             loc.0,
-            batch.head.epoch,
-            seq.cast_signed(),
             event.source.file_name,
             event.source.file_sha256
         ],

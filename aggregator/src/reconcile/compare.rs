@@ -197,6 +197,18 @@ mod tests {
     }
 
     #[test]
+    fn only_so_many_unknown_outcomes_are_tried() {
+        let unknown: Vec<i64> = (0..40).map(|n| 1 << n).collect();
+        let of = |wanted| {
+            let expected = Expected { unknown: unknown.clone(), ..of(0) };
+            compare([(key("", ""), expected)].into(), [(key("", ""), wanted)].into(), true)[0].unexplained
+        };
+
+        assert_eq!(of(0b1111_1111_1111), 0, "the first twelve are tried in every combination");
+        assert_eq!(of(1 << 12), 1 << 12);
+    }
+
+    #[test]
     fn a_side_without_lots_is_compared_without_them() {
         let expected = BTreeMap::from([(key("L1", ""), of(3)), (key("L2", ""), of(4))]);
 

@@ -14,12 +14,12 @@ use docksync_proto::{
 use serde::{Deserialize, Serialize};
 
 use super::{ReconcileError, store::ReconStore};
-use crate::ledger::{LinkRow, Reads, StoredBatch, content_of};
+use crate::ledger::{LinkRow, Reads, StoredBatch, audit, content_of};
 
 /// Of so many runs each batch is read again in one.
 const TURNS: i64 = 7;
 /// Holes that are named.
-const NAMED: usize = 100;
+pub(super) const NAMED: usize = 100;
 
 /// Events of a stream that are missing or not what they were.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,8 +62,14 @@ pub struct Complete {
     pub days_equal: u64,
     /// Those that are not.
     pub days: Vec<DayLine>,
-    /// What is missing or altered.
+    /// What is missing or altered; the first hundred.
     pub holes: Vec<Hole>,
+    /// How many more there are.
+    #[serde(default)]
+    pub more_holes: u64,
+    /// Whether its site is asked for them again: only the running service can.
+    #[serde(default)]
+    pub is_asked_again: bool,
 }
 
 impl Complete {
@@ -137,6 +143,8 @@ pub fn complete<R: Reads>(
         }
     }
     holes.extend(end_missing(link, end.map(|head| (head.epoch, head.last())), &gone));
+    let missing: u64 = holes.iter().filter(|h| h.words == MISSING).map(|h| h.last + 1 - h.first).sum();
+    let more_holes = holes.len().saturating_sub(NAMED) as u64;
     holes.truncate(NAMED);
     let head = told.filter(|told| end.is_none_or(|end| end.epoch == told.epoch));
     let last = end.map_or(0, |end| end.last());
@@ -152,7 +160,6 @@ pub fn complete<R: Reads>(
     // What is missing at the end was held once, and is not on its way.
     let marked = link.filter(|link| end.is_none_or(|end| end.epoch == link.epoch)).map_or(0, |link| link.marked);
     let waiting = head.map_or(0, |told| told.head.saturating_sub(last.max(marked)));
-    let missing: u64 = holes.iter().filter(|h| h.words == MISSING).map(|h| h.last + 1 - h.first).sum();
     Ok(Complete {
         site: site.to_string(),
         have,
@@ -160,6 +167,8 @@ pub fn complete<R: Reads>(
         days_equal: days.0,
         days: days.1,
         holes,
+        more_holes,
+        is_asked_again: false,
     })
 }
 
@@ -217,20 +226,17 @@ fn end_missing(link: Option<&LinkRow>, end: Option<(u32, u64)>, gone: &[(u32, u6
 
 /// Ranges that the site told to be gone, by the audit trail.
 fn gone<R: Reads>(reads: &R, site: &SiteId) -> Result<Vec<(u32, u64, u64)>, ReconcileError> {
-    let (mut all, mut from) = (Vec::new(), 0);
-    loop {
-        let rows = reads.audit_rows(from, 1_000)?;
-        let Some(last) = rows.last().map(|row| row.audit_no) else { return Ok(all) };
-        for row in rows {
-            if row.entry.act == "events_unavailable" && row.entry.subject == site.as_str() {
-                let numbers: Vec<u64> = row.entry.detail.split(' ').filter_map(|word| word.parse().ok()).collect();
-                if let [epoch, first, through] = numbers.as_slice() {
-                    all.push((u32::try_from(*epoch).unwrap_or(0), *first, *through));
-                }
-            }
+    let mut all = Vec::new();
+    audit::each(reads, 0, |row| {
+        if row.entry.act != "events_unavailable" || row.entry.subject != site.as_str() {
+            return;
         }
-        from = last + 1;
-    }
+        let numbers: Vec<u64> = row.entry.detail.split(' ').filter_map(|word| word.parse().ok()).collect();
+        if let [epoch, first, through] = numbers.as_slice() {
+            all.push((u32::try_from(*epoch).unwrap_or(0), *first, *through));
+        }
+    })?;
+    Ok(all)
 }
 
 /// What of a batch is not what its site sent.

@@ -3,7 +3,7 @@
 use docksync_proto::{event::EventType, site::SiteId};
 use rusqlite::params;
 
-use super::{Balances, ReconcileError, WMS, book::end_of, gate::Gate, store::ReconStore};
+use super::{Balances, ReconcileError, WMS, book::end_of, run::Destination, store::ReconStore};
 use crate::{
     consumers::erp::UNMAPPED,
     ledger::{CursorRow, DeliveryRow, LedgerError, Loc, Reads, Stage},
@@ -38,20 +38,9 @@ pub struct Input {
     pub statement_no: Option<i64>,
 }
 
-/// A destination whose balances can be read.
-pub struct Source<'s> {
-    /// Name of the destination.
-    pub name: &'s str,
-    /// Its balances.
-    pub balances: &'s mut dyn Balances,
-    /// Its deliveries rest meanwhile.
-    pub gate: &'s Gate,
-}
-
 /// What the deliveries of a destination had settled at one moment.
 struct Moment {
     batch_no: i64,
-    cursor: Option<CursorRow>,
     rows: Vec<(SiteId, Vec<DeliveryRow>)>,
     /// Cursors of the centre's own stream and others, by site.
     cursors: Vec<CursorRow>,
@@ -64,11 +53,12 @@ struct Moment {
 pub fn read_destination<R: Reads>(
     store: &ReconStore,
     reads: &R,
-    source: &mut Source<'_>,
+    destination: &mut Destination,
     (run_no, site, now_ms): (i64, &SiteId, i64),
     book: impl FnOnce(i64) -> Result<(), ReconcileError>,
 ) -> Result<Result<Input, String>, ReconcileError> {
-    let Source { name, balances, gate } = source;
+    let Destination { name, balances, gate } = destination;
+    let name = name.as_str();
     let (told, moment) = gate.rest(|| (balances.read(site), moment(reads, name, site)));
     let (moment, told) = match (moment?, told) {
         (moment, Ok(told)) => (moment, told),
@@ -82,7 +72,7 @@ pub fn read_destination<R: Reads>(
                 store.run_sql(
                     "keep a balance",
                     "INSERT INTO other_balance VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT DO UPDATE SET micros = micros + excluded.micros",
-                    params![run_no, *name, site.as_str(), row.item, row.lot, row.place, row.micros],
+                    params![run_no, name, site.as_str(), row.item, row.lot, row.place, row.micros],
                 )?;
             }
             Ok(())
@@ -90,7 +80,7 @@ pub fn read_destination<R: Reads>(
     }
     store.together(|| {
         keep_unsettled(store, (run_no, name, site.as_str()), &moment, &**balances)?;
-        let input = Input { side: (*name).to_owned(), site: site.to_string(), at, statement_no: None };
+        let input = Input { side: name.to_owned(), site: site.to_string(), at, statement_no: None };
         keep_input(store, run_no, &input, now_ms)?;
         Ok(Ok(input))
     })
@@ -98,7 +88,6 @@ pub fn read_destination<R: Reads>(
 
 fn moment<R: Reads>(reads: &R, name: &str, site: &SiteId) -> Result<Moment, LedgerError> {
     let cursors: Vec<CursorRow> = reads.cursors()?.into_iter().filter(|c| c.consumer == name).collect();
-    let cursor = cursors.iter().find(|c| c.site == *site).cloned();
     let mut rows = Vec::new();
     for facts in reads.sites()? {
         if facts.site == *site || facts.site.as_str() == super::CENTRE_STREAM {
@@ -106,7 +95,7 @@ fn moment<R: Reads>(reads: &R, name: &str, site: &SiteId) -> Result<Moment, Ledg
             rows.push((facts.site, of_site));
         }
     }
-    Ok(Moment { batch_no: reads.last_batch()?, cursor, rows, cursors })
+    Ok(Moment { batch_no: reads.last_batch()?, rows, cursors })
 }
 
 fn keep_unsettled(
@@ -116,7 +105,8 @@ fn keep_unsettled(
     balances: &dyn Balances,
 ) -> Result<(), ReconcileError> {
     let at = end_of(moment.batch_no);
-    let through = moment.cursor.as_ref().map_or(Loc::default(), |cursor| cursor.loc);
+    let settled = |of: &str| moment.cursors.iter().find(|c| c.site.as_str() == of).map_or(Loc::default(), |c| c.loc);
+    let through = settled(site);
     let keep = "INSERT OR REPLACE INTO unsettled SELECT ?1, ?2, ?3, m.account_no, m.loc, ?4, m.micros FROM movement m \
                 JOIN account a USING (account_no) WHERE a.site = ?3 AND m.at <= ?5 AND";
     // Everything behind the cursor is on its way, but for what is settled already or told apart below.
@@ -128,8 +118,7 @@ fn keep_unsettled(
     for (stream, rows) in &moment.rows {
         if stream.as_str() == super::CENTRE_STREAM {
             // The centre's own stream has a cursor of its own, and its numbers may lie before this site's.
-            let own = moment.cursors.iter().find(|c| c.site == *stream).map_or(Loc::default(), |c| c.loc);
-            keep_centre(store, (run_no, side, site), (at, own, through), keep)?;
+            keep_centre(store, (run_no, side, site), (at, settled(stream.as_str()), through), keep)?;
         }
         for row in rows {
             let class = match row.stage {

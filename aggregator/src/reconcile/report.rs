@@ -96,8 +96,11 @@ pub struct Report {
     pub causes: BTreeMap<String, u64>,
     /// Each side of each site.
     pub sides: Vec<SideReport>,
-    /// What is adrift, the largest first.
+    /// What is adrift, the dearest and largest first; at most five thousand.
     pub drifts: Vec<DriftLine>,
+    /// How many there are in all.
+    #[serde(default)]
+    pub drift_lines: u64,
     /// Drifts that are closed by this run.
     pub closed: Vec<i64>,
     /// Transfers that are not all right, and those on their way.
@@ -255,6 +258,10 @@ fn write_text(r: &Report, out: &mut String) -> std::fmt::Result {
         line.evidence.iter().try_for_each(|e| writeln!(out, "    - {e}"))?;
         writeln!(out, "    -> {}", line.action)?;
     }
+    let unnamed = r.drift_lines.saturating_sub(r.drifts.len() as u64);
+    if unnamed > 0 {
+        writeln!(out, "\n{unnamed} more are not named here: one cause may stand behind many, begin with the first")?;
+    }
     if !r.closed.is_empty() {
         let numbers: Vec<String> = r.closed.iter().map(|n| format!("#{n}")).collect();
         writeln!(out, "\nexact again, closed: {}", numbers.join(", "))?;
@@ -282,11 +289,10 @@ fn write_text(r: &Report, out: &mut String) -> std::fmt::Result {
         };
         writeln!(out, "{:<8} {} of {} events, {verdict}; {days}", c.site, c.have, c.told)?;
         for hole in &c.holes {
-            writeln!(
-                out,
-                "    epoch {} events {} to {}: {}; asked for again",
-                hole.epoch, hole.first, hole.last, hole.words
-            )?;
+            writeln!(out, "    epoch {} events {} to {}: {}", hole.epoch, hole.first, hole.last, hole.words)?;
+        }
+        if !c.holes.is_empty() {
+            writeln!(out, "    {}", repair(c))?;
         }
         for d in &c.days {
             writeln!(
@@ -340,6 +346,17 @@ fn quoted(cell: &str) -> String {
     let is_formula = cell.starts_with(['=', '+', '-', '@']) && cell.parse::<f64>().is_err();
     let cell = if is_formula { format!("'{cell}") } else { cell.to_owned() };
     if cell.contains([',', '"', '\n', '\r']) { format!("\"{}\"", cell.replace('"', "\"\"")) } else { cell }
+}
+
+/// What becomes of holes, and whose move it is.
+pub fn repair(c: &Complete) -> String {
+    let more = if c.more_holes > 0 { format!("{} more. ", c.more_holes) } else { String::new() };
+    let next = if c.is_asked_again {
+        "The site is asked for them again; what is still missing in the next run it no longer has: restore a backup."
+    } else {
+        "Nobody asks the site for them: start docksync-aggregator, then recon run --full."
+    };
+    format!("{more}{next}")
 }
 
 /// A moment as people and machines read it.

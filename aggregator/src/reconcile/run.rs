@@ -12,7 +12,7 @@ use super::{
     complete::{Hole, Told, complete},
     drift::{self, About},
     gate::Gate,
-    inputs::{self, Input, Source},
+    inputs::{self, Input},
     prices::Prices,
     prune::prune,
     report::{DriftLine, Report, SCHEMA, SideReport, words},
@@ -21,12 +21,17 @@ use super::{
     trace,
     transfers::{self, Leg, Matched, Standing},
 };
-use crate::ledger::{Loc, Reads};
+use crate::{
+    ledger::{Loc, Reads, audit},
+    logging::chain,
+};
 
 /// Movements of one balance that the rules look at: the newest.
 const MOVED_MAX: i64 = 5_000;
 /// Drifts that a report names; the rest is counted.
-const NAMED_MAX: usize = 5_000;
+pub(super) const NAMED_MAX: usize = 5_000;
+/// Sites for which a destination may fail to tell its balances before it is left alone: its deliveries rest at each try.
+const MISSES_MAX: u32 = 3;
 
 /// A destination that is compared.
 pub struct Destination {
@@ -48,8 +53,8 @@ pub struct Surroundings<'s> {
     pub told: &'s dyn Fn(&SiteId) -> Option<Told>,
     /// The wall clock, milliseconds since 1970.
     pub now_ms: &'s dyn Fn() -> i64,
-    /// Takes what is missing, so that its site sends it again.
-    pub want: &'s mut dyn FnMut(&SiteId, &[Hole]),
+    /// Takes what is missing, so that its site sends it again; whether anybody asks.
+    pub want: &'s mut dyn FnMut(&SiteId, &[Hole]) -> bool,
 }
 
 impl std::fmt::Debug for Surroundings<'_> {
@@ -80,16 +85,6 @@ pub fn make<R: Reads>(
             Err(error)
         }
     }
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let (mut text, mut cause) = (error.to_string(), error.source());
-    while let Some(inner) = cause {
-        text.push_str(": ");
-        text.push_str(&inner.to_string());
-        cause = inner.source();
-    }
-    text
 }
 
 fn try_make<R: Reads>(
@@ -154,8 +149,8 @@ fn try_make<R: Reads>(
         for (told, site) in wanted {
             let turn = if run.is_full { None } else { Some(next_turn(store, &site)?) };
             let link = links_before.iter().find(|link| link.site == site);
-            let line = complete(store, reads, &site, (told.as_ref(), link), (turn, until))?;
-            (around.want)(&site, &line.holes);
+            let mut line = complete(store, reads, &site, (told.as_ref(), link), (turn, until))?;
+            line.is_asked_again = (around.want)(&site, &line.holes);
             report.complete.push(line);
         }
         prune(store, run.run_no, around.settings, started_ms)?;
@@ -172,6 +167,7 @@ fn try_make<R: Reads>(
         *report.causes.entry(line.cause.code.clone()).or_default() += 1;
     }
     let wrong_transfers = report.drifts.iter().filter(|line| line.side == TRANSFER).count() as u64;
+    report.drift_lines = report.drifts.len() as u64;
     report.drifts.truncate(NAMED_MAX);
     for side in &sides {
         report.compared += side.compared;
@@ -219,7 +215,7 @@ fn gather<R: Reads>(
     run: &RunRow,
     around: &mut Surroundings<'_>,
 ) -> Result<(Inputs, Vec<SideReport>), ReconcileError> {
-    let mut failed = Vec::new();
+    let (mut failed, mut misses) = (Vec::new(), BTreeMap::<String, u32>::new());
     let have = inputs::inputs_of(store, run.run_no)?;
     let has = |side: &str, site: &SiteId| have.iter().any(|i| i.side == side && i.site == site.as_str());
     let not_compared = |side: &str, site: &SiteId, why: String| SideReport {
@@ -247,13 +243,17 @@ fn gather<R: Reads>(
                 "DELETE FROM other_balance WHERE run_no = ?1 AND side = ?2 AND site = ?3",
                 params![run.run_no, destination.name, site.as_str()],
             )?;
-            let mut source =
-                Source { name: &destination.name, balances: &mut *destination.balances, gate: &destination.gate };
+            if misses.get(&destination.name).is_some_and(|n| *n >= MISSES_MAX) {
+                let why = format!("not asked: it did not answer for {MISSES_MAX} other sites");
+                failed.push(not_compared(&destination.name, &site, why));
+                continue;
+            }
             let read =
-                inputs::read_destination(store, reads, &mut source, (run.run_no, &site, (around.now_ms)()), |until| {
+                inputs::read_destination(store, reads, destination, (run.run_no, &site, (around.now_ms)()), |until| {
                     book::carry(store, reads, until, |_| Ok(())).map(drop)
                 })?;
             if let Err(words) = read {
+                *misses.entry(destination.name.clone()).or_insert(0) += 1;
                 failed.push(not_compared(&destination.name, &site, words));
             }
         }
@@ -406,18 +406,14 @@ fn moved(store: &ReconStore, accounts: &[i64], from: i64, through: i64) -> Resul
 
 /// Events that people left out for a destination, by the audit trail.
 fn skipped<R: Reads>(reads: &R, side: &str) -> Result<Vec<Loc>, ReconcileError> {
-    let (mut all, mut from) = (Vec::new(), 0);
-    loop {
-        let rows = reads.audit_rows(from, 1_000)?;
-        let Some(last) = rows.last().map(|row| row.audit_no) else { return Ok(all) };
-        for row in rows.into_iter().filter(|row| row.entry.act == "skip") {
-            let mut words = row.entry.subject.split(' ');
-            if words.next() == Some(side) {
-                all.extend(words.nth(1).and_then(|loc| loc.parse::<Loc>().ok()));
-            }
+    let mut all = Vec::new();
+    audit::each(reads, 0, |row| {
+        let mut words = row.entry.subject.split(' ');
+        if row.entry.act == "skip" && words.next() == Some(side) {
+            all.extend(words.nth(1).and_then(|loc| loc.parse::<Loc>().ok()));
         }
-        from = last + 1;
-    }
+    })?;
+    Ok(all)
 }
 
 fn legs(store: &ReconStore, settings: &Settings) -> Result<Vec<Leg>, ReconcileError> {

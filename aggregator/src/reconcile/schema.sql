@@ -28,7 +28,7 @@ CREATE TABLE waiting (
 CREATE TABLE statement (
   statement_no INTEGER PRIMARY KEY,
   site TEXT NOT NULL, report TEXT NOT NULL, as_of_ms INTEGER NOT NULL, is_exact INTEGER NOT NULL, is_partial INTEGER NOT NULL,
-  first_at INTEGER NOT NULL, last_loc INTEGER NOT NULL, epoch INTEGER NOT NULL, last_seq INTEGER NOT NULL, sha TEXT NOT NULL, file TEXT NOT NULL,
+  first_at INTEGER NOT NULL, last_loc INTEGER NOT NULL, sha TEXT NOT NULL, file TEXT NOT NULL,
   is_whole INTEGER NOT NULL DEFAULT 0,
   UNIQUE (site, report, as_of_ms)
 );

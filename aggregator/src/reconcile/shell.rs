@@ -148,6 +148,7 @@ fn turn(store: &ReconStore, reads: &SqliteReader, room: &mut Room) -> Result<boo
     let (wants, clock, told) = (room.wants.clone(), Arc::clone(&room.clock), Arc::clone(&room.told));
     let mut want = |site: &SiteId, holes: &[Hole]| {
         wants.set(site, holes.iter().map(|hole| (hole.epoch, hole.first, hole.last)));
+        true
     };
     let mut around = Surroundings {
         settings: &room.settings,

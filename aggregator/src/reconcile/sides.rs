@@ -99,7 +99,7 @@ pub(super) fn stated_at(store: &ReconStore, site: &str) -> Result<i64, Reconcile
 }
 
 /// Takes a whole statement as what was there in the beginning, where nobody has told yet; gives how many balances it told.
-pub(super) fn open_by_statement(store: &ReconStore, input: &Input, is_partial: bool) -> Result<u64, ReconcileError> {
+fn open_by_statement(store: &ReconStore, input: &Input, is_partial: bool) -> Result<u64, ReconcileError> {
     let (Some(statement), site, at) = (input.statement_no, input.site.as_str(), input.at) else { return Ok(0) };
     if stated_at(store, site)? > 0 {
         return Ok(0);

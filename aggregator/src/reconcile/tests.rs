@@ -207,7 +207,10 @@ impl Rig {
             destinations: &mut destinations,
             told: &|_| None,
             now_ms: &|| now,
-            want: &mut |_, found| holes.extend_from_slice(found),
+            want: &mut |_, found| {
+                holes.extend_from_slice(found);
+                true
+            },
         };
         let report = run::make(&self.store, self.ledger.reads(), &run, &mut around).unwrap();
         self.holes = holes;
@@ -751,6 +754,122 @@ fn transfers_that_match_are_let_go_of_and_others_stay() {
         (0, 1),
         "a book that begins again knows that it is over"
     );
+}
+
+#[test]
+fn one_of_a_million_events_that_was_altered_is_named_with_its_file_and_line() {
+    const BATCH: usize = 4_000;
+    let mut rig = Rig::new();
+    rig.has_erp = false;
+    let mut altered = None;
+    for batch in 0..250 {
+        let events: Vec<Event> = (0..BATCH)
+            .map(|n| {
+                let mut event = rig.adjust(&format!("{batch}-{n}"), "A", 1, 1);
+                event.source.line_no = n as u64 + 2;
+                event
+            })
+            .collect();
+        let loc = rig.store(&events);
+        if batch == 171 {
+            let mut forged = events;
+            forged[2_718].lines[0].qty = Some(1_000.into());
+            let mut encoder = BatchEncoder::new();
+            for event in &forged {
+                encoder.push(event);
+            }
+            altered = Some((loc.batch_no(), encoder.finish().unwrap()));
+        }
+    }
+    let (batch_no, forged) = altered.unwrap();
+    let behind = rusqlite::Connection::open(rig.ledger.path()).unwrap();
+    behind.execute("UPDATE batch SET columns = ?2 WHERE batch_no = ?1", rusqlite::params![batch_no, forged]).unwrap();
+
+    let report = rig.run();
+
+    let seq = 171 * BATCH as u64 + 2_718 + 1;
+    assert_eq!(report.complete[0].have, 1_000_000);
+    assert_eq!(rig.holes.len(), 1, "{:?}", rig.holes);
+    assert_eq!((rig.holes[0].first, rig.holes[0].last), (seq, seq));
+    assert!(rig.holes[0].words.contains("171-2718.csv line 2720"), "{}", rig.holes[0].words);
+}
+
+#[test]
+fn more_holes_than_are_named_are_counted_and_the_site_is_told_by_all_of_them() {
+    let mut rig = Rig::new();
+    rig.has_erp = false;
+    for n in 0..250 {
+        rig.store(&[rig.adjust(&format!("{n}"), "A", 1, n)]);
+    }
+    let behind = rusqlite::Connection::open(rig.ledger.path()).unwrap();
+    behind.execute("DELETE FROM batch WHERE first_seq % 2 = 0 AND first_seq < 250", []).unwrap();
+
+    let report = rig.run();
+
+    let line = &report.complete[0];
+    assert_eq!((line.have, line.told), (126, 250));
+    assert_eq!((line.holes.len(), line.more_holes), (complete::NAMED, 24));
+    assert!(report::text(&report).contains("24 more. The site is asked for them again"));
+}
+
+#[test]
+fn a_destination_that_does_not_tell_is_left_alone_after_three_sites() {
+    #[derive(Clone, Default)]
+    struct Silent(Arc<std::sync::atomic::AtomicU32>);
+    impl Balances for Silent {
+        fn read(&mut self, _: &SiteId) -> Result<Vec<OtherBalance>, String> {
+            self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            Err("it does not answer".to_owned())
+        }
+        fn place(&self, _: &str, _: (&str, &str, &str), _: i64) -> Option<Placed> {
+            None
+        }
+        fn takes(&self, _: EventType) -> bool {
+            true
+        }
+    }
+    let mut rig = Rig::new();
+    let id = rig.ledger.reads().ledger_id().unwrap();
+    for n in 1..=6 {
+        rig.site = SiteId::new(&format!("DC{n}")).unwrap();
+        (rig.next, rig.chain) = (1, Chain::start(&rig.site, id));
+        rig.store(&[rig.adjust("1", "A", 1, 1)]);
+    }
+    let silent = Silent::default();
+    let mut destinations =
+        vec![Destination { name: "erp".to_owned(), balances: Box::new(silent.clone()), gate: Gate::default() }];
+    let run_no = rig.store.ask(&Wish::default(), NOON).unwrap();
+    let mut around = Surroundings {
+        settings: &rig.settings,
+        destinations: &mut destinations,
+        told: &|_| None,
+        now_ms: &|| NOON,
+        want: &mut |_, _| false,
+    };
+
+    let report =
+        run::make(&rig.store, rig.ledger.reads(), &rig.store.run(run_no).unwrap().unwrap(), &mut around).unwrap();
+
+    assert_eq!(silent.0.load(std::sync::atomic::Ordering::Relaxed), 3);
+    let why: Vec<&str> = report.sides.iter().filter(|s| s.side == "erp").map(|s| s.not_compared.as_str()).collect();
+    assert_eq!(why[2..4], ["it does not answer", "not asked: it did not answer for 3 other sites"]);
+    assert_eq!(why.len(), 6);
+}
+
+#[test]
+fn what_came_of_a_range_is_wanted_no_more() {
+    let (wants, site) = (shell::Wants::default(), SiteId::new("DC1").unwrap());
+    wants.set(&site, [(1, 10, 20), (2, 5, 5)]);
+
+    wants.came(&site, 1, 12, 14);
+    assert_eq!(wants.of(&site, 1), [(10, 11), (15, 20)]);
+    wants.came(&site, 1, 1, 10);
+    wants.came(&site, 1, 19, 40);
+    assert_eq!(wants.of(&site, 1), [(11, 11), (15, 18)]);
+    wants.came(&site, 1, 1, 100);
+    assert_eq!((wants.of(&site, 1), wants.of(&site, 2)), (vec![], vec![(5, 5)]), "another epoch's numbers are others");
+    wants.set(&site, []);
+    assert_eq!(wants.of(&site, 2), []);
 }
 
 /// What may happen between two looks at the books.

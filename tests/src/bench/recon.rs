@@ -11,7 +11,7 @@ use docksync_aggregator::ledger::{
 use docksync_proto::site::SiteId;
 use rusqlite::{Connection, params};
 
-use super::{Goal, Options, Row, Rows};
+use super::{Goal, Options, Row, Rows, rig};
 use crate::harness::process;
 
 const BALANCES: usize = 1_000_000;
@@ -112,10 +112,7 @@ fn run(config: &Path, more: &[&str]) -> anyhow::Result<(f64, f64)> {
         if let Some(status) = child.try_wait()? {
             break status;
         }
-        let text = fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap_or_default();
-        let kib =
-            text.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.parse::<f64>().ok());
-        peak = kib.map_or(peak, |kib| kib / 1024.0);
+        peak = rig::memory_mib(child.id(), "VmHWM").unwrap_or(peak);
         std::thread::park_timeout(std::time::Duration::from_millis(10));
     };
     anyhow::ensure!(status.success(), "recon run ended with {status}");
