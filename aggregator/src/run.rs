@@ -4,7 +4,7 @@
 //! |---|---|
 //! | receive, deliver, operator requests (they keep the ledger) | the process ends; the service manager starts it again |
 //! | listener, broker, enrolment, pages | they end with the process; faults of single connections stay with them |
-//! | register, backups' positions | logged, tried again at the next turn |
+//! | backups, register, backups' positions | logged, tried again at the next turn |
 
 use std::{
     collections::BTreeMap,
@@ -26,6 +26,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    backups::Backups,
     config::Config,
     deliver::{self, board::Board, deliverer::Deliverer, deliverer::LiveBooks, shell::Wake},
     insight::InsightRoom,
@@ -148,7 +149,11 @@ async fn serve(config: &Config) -> anyhow::Result<()> {
     let gates: Gates = config.consumers.iter().map(|c| (c.name.clone(), Gate::default())).collect();
     let mut deliveries = start_deliveries(config, &ledger, &board, &clock, &stop, &gates)?;
     deliveries.push(start_reconcile(config, &ledger, (&views, &register, &wants), &clock, &stop, &gates)?);
+    let backups = Backups::new(config.backup.clone(), &config.state_dir, ledger.clone());
+    let backup_stop = stop.clone();
+    rooms.spawn(backups.clone().run(backup_stop).map(|()| ("backups", Ok(()))));
     let insight = InsightRoom {
+        backups: Arc::new(move || backups.standing()),
         listener: page,
         hosts: Vec::new(),
         ledger: config.ledger_path(),

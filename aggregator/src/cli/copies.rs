@@ -1,36 +1,37 @@
 //! `backup` and `restore`.
 
-use std::{
-    io::Write,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{io::Write, sync::Arc};
 
 use super::{CliError, CopyArgs};
 use crate::{
+    backups::{self, beside},
     config::Config,
     ledger::{Change, LedgerError, Store as _, audit::Entry, backup, lock::StateLock, sqlite::SqliteStore},
-    reconcile::store::ReconStore,
 };
 
-/// Copies the ledger and checks the copy.
+/// Copies the ledger and what belongs to it, and checks the copy.
 ///
 /// # Errors
 /// [`CliError`]; no copy is left that did not pass.
 pub fn backup(config: &Config, args: &CopyArgs, out: &mut dyn Write) -> Result<(), CliError> {
-    let report = backup::backup(&config.ledger_path(), &args.file)?;
+    let made = backups::make(&config.state_dir, &config.ledger_path(), &args.file)?;
     // Sites may let go of what a checked backup holds.
-    let mut store = open(config)?;
-    let changes: Vec<Change> = report
-        .streams
-        .iter()
-        .map(|((site, epoch), through)| Change::BackedUp { site: site.clone(), epoch: *epoch, through: *through })
-        .collect();
-    store.change(&changes)?;
-    let decisions = ReconStore::copy(&config.state_dir, &decisions_of(&args.file))?;
+    open(config)?.change(&made.changes())?;
+    let report = &made.report;
     writeln!(out, "{}: {} events in {} streams, checked", report.path.display(), report.events, report.streams.len())?;
-    if decisions {
-        writeln!(out, "{}: comparisons of the books, and what was decided", decisions_of(&args.file).display())?;
+    if made.has_decisions {
+        writeln!(
+            out,
+            "{}: comparisons of the books, and what was decided",
+            beside(&args.file, ".reconcile").display()
+        )?;
+    }
+    if made.has_authority {
+        writeln!(
+            out,
+            "{}: keys of the authority and its register; whoever reads them can speak for the centre",
+            beside(&args.file, ".pki").display()
+        )?;
     }
     Ok(())
 }
@@ -47,7 +48,7 @@ pub fn restore(config: &Config, args: &CopyArgs, out: &mut dyn Write) -> Result<
     })?;
     let _lock = StateLock::take(&config.state_dir)?.ok_or(CliError::Running)?;
     let report = backup::restore(&args.file, &config.ledger_path())?;
-    ReconStore::put_back(&decisions_of(&args.file), &config.state_dir)?;
+    let put = backups::put_back(&args.file, &config.state_dir)?;
     let mut store = open(config)?;
     store.change(&[Change::Audit(Entry {
         who: "docksync-aggregator".to_owned(),
@@ -62,14 +63,10 @@ pub fn restore(config: &Config, args: &CopyArgs, out: &mut dyn Write) -> Result<
         report.events,
         report.ledger_id
     )?;
+    if put.authority {
+        writeln!(out, "{}: the authority of the backup; sites know it", config.state_dir.join("pki").display())?;
+    }
     Ok(())
-}
-
-/// The copy of what was decided on drifts, beside that of the ledger.
-fn decisions_of(file: &Path) -> PathBuf {
-    let mut name = file.as_os_str().to_owned();
-    name.push(".reconcile");
-    PathBuf::from(name)
 }
 
 pub(super) fn open(config: &Config) -> Result<SqliteStore, LedgerError> {

@@ -28,6 +28,7 @@ pub use sites::{BrokerCommand, SitesCommand, broker, sites};
 use docksync_proto::site::SiteIdError;
 
 use crate::{
+    backups::BackupError,
     config::{CONFIG_FILE, Config, ConfigError},
     deliver::DeliverError,
     ledger::LedgerError,
@@ -286,6 +287,9 @@ pub enum CliError {
         /// How many there are.
         tested: usize,
     },
+    /// Backups.
+    #[error(transparent)]
+    Backup(#[from] BackupError),
     /// Comparison of books.
     #[error(transparent)]
     Reconcile(#[from] ReconcileError),
@@ -342,6 +346,10 @@ impl CliError {
             Self::Unanswered { .. } | Self::Running => 75,
             Self::Output(_) => 69,
             Self::RunFailed { .. } => 69,
+            Self::Backup(BackupError::Ledger(error)) => ledger_code(error),
+            Self::Backup(BackupError::Books(error)) => recon_code(error),
+            Self::Backup(BackupError::Folder { source, .. }) if source.kind() == io::ErrorKind::PermissionDenied => 77,
+            Self::Backup(_) => 69,
             Self::Reconcile(ReconcileError::Ledger(error)) => ledger_code(error),
             Self::Reconcile(error) => recon_code(error),
             Self::Ledger(error) => ledger_code(error),

@@ -3,6 +3,7 @@
 //! Every problem of the file is reported at once ([`report`]); a program that is refused exits with 78. `config/aggregator.toml` is the
 //! reference: every key with its default. Secrets are files that the keys name, never values.
 
+mod backup;
 mod consumer;
 mod read;
 mod reconcile;
@@ -21,7 +22,7 @@ use read::Section;
 use report::{Problem, Report};
 use toml::de::DeTable;
 
-use crate::reconcile::Settings;
+use crate::{backups::BackupSettings, reconcile::Settings};
 
 /// Where the settings are looked for.
 pub const CONFIG_FILE: &str = "/etc/docksync/aggregator.toml";
@@ -47,6 +48,8 @@ pub struct Config {
     pub consumers: Vec<ConsumerConfig>,
     /// How books are compared.
     pub reconcile: Settings,
+    /// Daily backups.
+    pub backup: Option<BackupSettings>,
     /// The journal.
     pub log: LogConfig,
 }
@@ -201,11 +204,12 @@ fn read_all(root: &Section<'_>) -> Option<Config> {
         }
     }
     let reconcile = reconcile::read(&root.table("reconcile"));
+    let backup = root.table_if_any("backup").and_then(|section| backup::read(&section));
     let log = read_log(&root.table("log"));
     root.finish();
     let consumers = consumers.into_iter().collect::<Option<_>>()?;
     let ledger = LedgerConfig { room_bytes_min };
-    Some(Config { centre: centre?, state_dir, ledger, broker, consumers, reconcile, log })
+    Some(Config { centre: centre?, state_dir, ledger, broker, consumers, reconcile, backup, log })
 }
 
 fn read_centre(section: &Section<'_>) -> Option<CentreConfig> {

@@ -46,6 +46,7 @@ pub fn metrics(
     registry.register("docksync_build", "Version of this program", Info::new(vec![version]));
     let centre = registry.sub_registry_with_prefix("docksync");
     sites(centre, overview);
+    kept(centre, overview);
     let letters = Family::<ByTarget, Gauge>::default();
     for group in groups {
         let labels = ByTarget { code: group.code.clone(), target: group.target.clone() };
@@ -128,12 +129,44 @@ fn compared(to: &mut Registry, books: &Books) {
     to.register_with_unit("reconcile_last_run_timestamp", "When the newest comparison began", Unit::Seconds, last);
 }
 
+/// Backups and room.
+fn kept(to: &mut Registry, overview: &Overview) {
+    let (last, failed) = (Value::default(), Value::default());
+    let (scheduled, room) = (Gauge::<i64>::default(), Family::<ByNothing, Value>::default());
+    scheduled.set(i64::from(overview.backup.is_scheduled));
+    last.set(seconds(overview.backup.last_at));
+    failed.set(seconds(overview.backup.failed_at));
+    if let Some(bytes) = overview.room_bytes {
+        room.get_or_create(&ByNothing {}).set(bytes as f64);
+    }
+    to.register("backup_scheduled", "Whether the settings ask for daily backups", scheduled);
+    to.register_with_unit(
+        "backup_last_success_timestamp",
+        "When the newest daily backup was made",
+        Unit::Seconds,
+        last,
+    );
+    to.register_with_unit(
+        "backup_last_failure_timestamp",
+        "When a daily backup failed, where none was made since",
+        Unit::Seconds,
+        failed,
+    );
+    to.register_with_unit("ledger_free", "Room that the disk of the ledger has", Unit::Bytes, room);
+}
+
+/// Seconds since 1970; 0 where it never was, so that the series exists from the start.
+fn seconds(at: Option<jiff::Timestamp>) -> f64 {
+    at.map_or(0.0, |at| at.as_millisecond() as f64 / 1000.0)
+}
+
 fn sites(to: &mut Registry, overview: &Overview) {
     let (received, again) = (Family::<BySite, Counter>::default(), Family::<BySite, Counter>::default());
     let (up, waiting) = (Family::<BySite, Gauge>::default(), Family::<BySite, Gauge>::default());
     let (seen, oldest) = (Family::<BySite, Value>::default(), Family::<BySite, Value>::default());
     let (held, recovering) = (Family::<BySite, Gauge>::default(), Family::<ByNothing, Gauge>::default());
     recovering.get_or_create(&ByNothing {}).set(i64::from(overview.is_recovering));
+    let (unsaved, expiry) = (Family::<BySite, Gauge>::default(), Family::<BySite, Value>::default());
     for line in &overview.sites {
         let site = BySite { site: line.site.to_string() };
         received.get_or_create(&site).inc_by(line.totals.events);
@@ -143,6 +176,10 @@ fn sites(to: &mut Registry, overview: &Overview) {
         waiting.get_or_create(&site).set(i64::try_from(line.waiting).unwrap_or(i64::MAX));
         seen.get_or_create(&site).set(line.heard_at.map_or(0.0, |at| at.as_millisecond() as f64 / 1000.0));
         oldest.get_or_create(&site).set(line.oldest_secs as f64);
+        unsaved.get_or_create(&site).set(i64::try_from(line.totals.unsaved).unwrap_or(i64::MAX));
+        if let Some(until) = line.totals.certificate_until {
+            expiry.get_or_create(&site).set(seconds(Some(until)));
+        }
     }
     to.register("events_received", "Events stored, those that came again included", received);
     to.register("events_duplicate", "Events that were held already when they came", again);
@@ -151,5 +188,12 @@ fn sites(to: &mut Registry, overview: &Overview) {
     to.register("site_up", "Whether the site is connected", up);
     to.register("site_waiting_events", "Events that the site holds and the ledger does not", waiting);
     to.register_with_unit("site_last_seen_timestamp", "When the site was last heard of", Unit::Seconds, seen);
+    to.register("site_unsaved_events", "Events in the ledger that no checked backup holds", unsaved);
+    to.register_with_unit(
+        "site_certificate_expiry_timestamp",
+        "When the site's certificate ends",
+        Unit::Seconds,
+        expiry,
+    );
     to.register_with_unit("site_oldest_event_age", "Age of the site's oldest waiting event", Unit::Seconds, oldest);
 }

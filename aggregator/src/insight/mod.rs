@@ -16,7 +16,13 @@ pub mod parked;
 pub mod sites;
 mod web;
 
-use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use docksync_proto::site::SiteId;
 use jiff::Timestamp;
@@ -28,6 +34,7 @@ use self::{
     sites::{Overview, Sources, overview},
 };
 use crate::{
+    backups::Standing,
     ledger::{LedgerError, Reads as _, reads::SqliteReader},
     pki::SiteEntry,
     receive::Views,
@@ -85,6 +92,8 @@ pub struct InsightRoom {
     pub views: Views,
     /// Register of the sites.
     pub register: Register,
+    /// How the daily backups stand.
+    pub backups: Arc<dyn Fn() -> Standing + Send + Sync>,
     /// The clock.
     pub clock: fn() -> Timestamp,
 }
@@ -107,7 +116,13 @@ impl InsightRoom {
             return Err(InsightError::OpenToNetwork { listen });
         }
         let desk = web::Desk::new(
-            Source { ledger: self.ledger, views: self.views, register: self.register, clock: self.clock },
+            Source {
+                ledger: self.ledger,
+                views: self.views,
+                register: self.register,
+                backups: self.backups,
+                clock: self.clock,
+            },
             web::hosts(listen, &self.hosts),
         );
         let serve =
@@ -176,6 +191,7 @@ struct Source {
     ledger: PathBuf,
     views: Views,
     register: Register,
+    backups: Arc<dyn Fn() -> Standing + Send + Sync>,
     clock: fn() -> Timestamp,
 }
 
@@ -194,11 +210,18 @@ impl Source {
             facts: reader.sites()?,
             waiting,
             is_recovering: reader.is_recovering()?,
+            backup: (self.backups)(),
+            room_bytes: room_bytes(&self.ledger),
         });
         let books = books::read(self.ledger.parent().unwrap_or(&self.ledger))?;
         let destinations = destinations(&reader)?;
         Ok(View { overview, groups, is_cut, books, destinations })
     }
+}
+
+/// Bytes that are free beside the ledger; `None` where the system does not say.
+fn room_bytes(ledger: &Path) -> Option<u64> {
+    rustix::fs::statvfs(ledger.parent().unwrap_or(ledger)).ok().map(|s| s.f_bavail.saturating_mul(s.f_frsize))
 }
 
 #[cfg(test)]

@@ -18,6 +18,12 @@ pub fn sites_page(overview: &Overview) -> Markup {
         @if overview.is_recovering {
             p .note { "The ledger was restored from a backup. Sites send again what it lacks; nothing is to be done." }
         }
+        @if let Some(at) = overview.backup.failed_at {
+            p .note {
+                "The daily backup failed at " (at.strftime("%Y-%m-%d %H:%M UTC")) ": " (overview.backup.failed_why)
+                ". It is tried again every quarter of an hour."
+            }
+        }
         section .panel {
             h1 { "Sites " (overview.sites.len()) }
             p { @for level in Level::ALL { (count_of(level, overview)) } }

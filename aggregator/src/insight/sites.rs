@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
 use super::parked::Waiting;
-use crate::{ledger::SiteFacts, pki::SiteEntry, receive::view::SiteView};
+use crate::{backups::Standing, ledger::SiteFacts, pki::SiteEntry, receive::view::SiteView};
 
 /// Version of `/sites.json`: fields are added, never renamed.
 pub const SCHEMA: u32 = 1;
@@ -106,6 +106,10 @@ pub struct Totals {
     pub events: u64,
     /// Events that came again.
     pub duplicates: u64,
+    /// Events of its present stream that no backup holds; 0 where none was ever made.
+    pub unsaved: u64,
+    /// End of its certificate.
+    pub certificate_until: Option<Timestamp>,
     /// Whether it is connected.
     pub is_online: bool,
 }
@@ -121,6 +125,10 @@ pub struct Overview {
     pub is_recovering: bool,
     /// Sites, worst first.
     pub sites: Vec<SiteLine>,
+    /// How the daily backups stand.
+    pub backup: Standing,
+    /// Bytes that are free beside the ledger.
+    pub room_bytes: Option<u64>,
 }
 
 /// What the overview is made from.
@@ -138,6 +146,10 @@ pub struct Sources {
     pub waiting: Vec<Waiting>,
     /// Whether the ledger is recovering.
     pub is_recovering: bool,
+    /// How the daily backups stand.
+    pub backup: Standing,
+    /// Bytes that are free beside the ledger.
+    pub room_bytes: Option<u64>,
 }
 
 /// The overview of these sources.
@@ -145,7 +157,14 @@ pub fn overview(from: &Sources) -> Overview {
     let mut sites: Vec<SiteLine> =
         from.register.iter().filter(|entry| entry.revoked_at.is_none()).map(|entry| line(entry, from)).collect();
     sites.sort_by(|a, b| (a.level, &a.site).cmp(&(b.level, &b.site)));
-    Overview { version: SCHEMA, generated_at: from.now, is_recovering: from.is_recovering, sites }
+    Overview {
+        version: SCHEMA,
+        generated_at: from.now,
+        is_recovering: from.is_recovering,
+        sites,
+        backup: from.backup.clone(),
+        room_bytes: from.room_bytes,
+    }
 }
 
 fn line(entry: &SiteEntry, from: &Sources) -> SiteLine {
@@ -179,6 +198,10 @@ fn line(entry: &SiteEntry, from: &Sources) -> SiteLine {
             events: facts.map_or(0, |f| f.events),
             duplicates: facts.map_or(0, |f| f.duplicate),
             is_online: view.online,
+            unsaved: facts
+                .filter(|f| f.backed_up_epoch == view.epoch)
+                .map_or(0, |f| view.marked.saturating_sub(f.backed_up)),
+            certificate_until: entry.certificate_until,
         },
     }
 }

@@ -103,6 +103,8 @@ fn sources() -> Sources {
             waiting_row("DC07", "E003", at),
         ],
         is_recovering: false,
+        backup: Standing::default(),
+        room_bytes: Some(64 << 30),
     }
 }
 
@@ -248,7 +250,8 @@ fn ask(path: &str, host: &str) -> String {
     let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
     let address = listener.local_addr().unwrap();
     let register: Register = Arc::new(|| Some(vec![entry("DC01", "Memphis")]));
-    let room = InsightRoom { listener, hosts: vec![], ledger, views: Views::default(), register, clock: now };
+    let backups = Arc::new(Standing::default);
+    let room = InsightRoom { listener, hosts: vec![], ledger, views: Views::default(), register, backups, clock: now };
     let stop = CancellationToken::new();
     let ended = runtime.spawn(room.run(stop.clone()));
     let mut stream = std::net::TcpStream::connect(address).unwrap();

@@ -10,6 +10,7 @@
 //! Everything here blocks on disk: call it outside async code. It reads no clock: `now` is handed in.
 
 mod authority;
+mod copies;
 mod denylist;
 pub mod enroll_api;
 mod error;
@@ -33,7 +34,14 @@ use ring::signature::{ED25519, Ed25519KeyPair, UnparsedPublicKey};
 use rustls_pki_types::{CertificateDer, pem::PemObject};
 use tokio::sync::watch;
 
-pub use self::{authority::CENTRE_NAME, denylist::Denylist, error::PkiError, store::SiteEntry, token::Token};
+pub use self::{
+    authority::CENTRE_NAME,
+    copies::{copy, put_back},
+    denylist::Denylist,
+    error::PkiError,
+    store::SiteEntry,
+    token::Token,
+};
 use self::{
     authority::{Authority, Issued, Role},
     files::PUBLIC,
