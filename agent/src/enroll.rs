@@ -120,6 +120,15 @@ pub enum EnrollError {
     /// What was received does not make an identity.
     #[error("the identity received cannot be used")]
     Unusable(#[source] IdentityError),
+    /// This machine's clock is beyond the life of what the centre made just now.
+    #[error(
+        "the certificate was received and kept, but by this machine's clock it ended at {at}: correct the clock \
+         (chrony or systemd-timesyncd), then start the agent; no other token is needed"
+    )]
+    Clock {
+        /// End of the certificate.
+        at: Timestamp,
+    },
     /// A background task was cancelled.
     #[error("enrolment was interrupted")]
     Interrupted,
@@ -181,6 +190,14 @@ pub async fn renew(dir: &Path, now: Timestamp) -> Result<Identity, EnrollError> 
     let url = present.centre.enroll_url.clone();
     let answer = post(&url, "renew", (*present.tls).clone(), &body).await?;
     install(&url, answer, &key, dir, now).await
+}
+
+/// The site that a token is for.
+///
+/// # Errors
+/// [`EnrollError::TokenMalformed`].
+pub fn site_of(token: &str) -> Result<SiteId, EnrollError> {
+    read_token(token).map(|(site, _)| site)
 }
 
 /// Site and fingerprint of a token; the name of a site may hold hyphens, so it is read from the right.
@@ -358,11 +375,15 @@ fn place(dir: &Path, files: &[(&str, String, u32)], now: Timestamp) -> Result<Id
         write_new(&path, text, *mode).map_err(error(&path))?;
     }
     sync_folder(&aside).map_err(error(&aside))?;
-    let identity = Identity::load(&aside, now).map_err(EnrollError::Unusable)?;
+    let loaded = match Identity::load(&aside, now) {
+        // It was made a moment ago: the clock is wrong, not the certificate, and the token is used up.
+        Err(IdentityError::Expired { at, .. }) => Err(EnrollError::Clock { at }),
+        loaded => Ok(loaded.map_err(EnrollError::Unusable)?),
+    };
     swap(&aside, dir).map_err(error(dir))?;
     // After an exchange the former identity is what lies aside.
     remove_folder(&aside).map_err(error(&aside))?;
-    Ok(identity)
+    loaded
 }
 
 fn swap(aside: &Path, dir: &Path) -> io::Result<()> {

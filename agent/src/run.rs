@@ -7,8 +7,8 @@
 //! | housekeeping | logged, tried again at the next turn |
 
 use std::{
-    path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    path::Path,
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -17,48 +17,43 @@ use docksync_proto::{
     identity::{Incarnation, hex},
     link::SenderConfig,
 };
-use jiff::{Timestamp, ToSpan as _};
+use jiff::Timestamp;
 use sd_notify::NotifyState;
 use sha2::{Digest as _, Sha256};
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::{Notify, mpsc, watch},
-    task::JoinSet,
+    task::{JoinHandle, JoinSet},
 };
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    config::Config,
-    enroll,
-    intake::{FeedFacts, Intake, IntakeFacts, SystemClock, Watching},
-    queue::{Queue, QueueConfig, Reader, capture::CaptureStore as _},
-    requests::{self, Folders, Request},
+    config::{self, Config},
+    intake::{FeedFacts, Intake, IntakeError, SystemClock, Watching},
+    keeper::{self, Keeper},
+    live::Live,
+    logging::Journal,
+    queue::{Queue, QueueConfig},
+    reload::{self, Standing},
+    requests,
     status::{
-        StatusAction, StatusRoom,
+        StatusRoom,
         facts::{FeedTrouble, FeedView, SiteCard, Watch},
-        snapshot::Snapshot,
     },
-    uplink::{Uplink, UplinkFacts, tls::Identity},
+    uplink::{Uplink, UplinkFacts},
 };
 
-/// How often requests are looked for and facts passed on.
-const TURN: Duration = Duration::from_secs(1);
-/// How often payloads are pruned and the certificate is looked at.
-const TURNS_A_PRUNE: u64 = 60;
 const ACTIONS_MAX: usize = 32;
-const TURNS_A_RENEWAL: u64 = 3_600;
 /// How long a stop may take before what is left is named and left.
 const STOP_WITHIN: Duration = Duration::from_secs(8);
-/// A certificate is renewed when a third of its life is left.
-const RENEW_DAYS_LEFT: i64 = 30;
 
 type Rooms = JoinSet<(&'static str, anyhow::Result<()>)>;
 
-/// Runs the agent until it is told to stop.
+/// Runs the agent until it is told to stop; `main` is read anew when it is told to reload.
 ///
 /// # Errors
 /// Whatever ended it, with everything behind it.
-pub fn run(config: &Config) -> anyhow::Result<()> {
+pub fn run(config: Config, main: &Path, journal: &Journal) -> anyhow::Result<()> {
     // Where another part of the process named the provider before, it is the same one.
     drop(rustls::crypto::ring::default_provider().install_default());
     std::fs::create_dir_all(&config.state_dir)
@@ -74,7 +69,7 @@ pub fn run(config: &Config) -> anyhow::Result<()> {
     })?;
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().thread_name("agent").build()?;
-    let result = runtime.block_on(serve(config, &queue));
+    let result = runtime.block_on(serve(config, &queue, main, journal));
     runtime.shutdown_timeout(STOP_WITHIN);
     queue.close();
     tracing::info!("agent stopped");
@@ -91,21 +86,23 @@ fn host() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 
-async fn serve(config: &Config, queue: &Queue) -> anyhow::Result<()> {
+async fn serve(config: Config, queue: &Queue, main: &Path, journal: &Journal) -> anyhow::Result<()> {
     // Before anyone is told that it runs: whoever knows that may ask it to stop.
-    let terminate = signal(SignalKind::terminate())?;
+    let mut signals = Signals { terminate: signal(SignalKind::terminate())?, hang_up: signal(SignalKind::hangup())? };
     let stop = CancellationToken::new();
     let mut rooms = Rooms::new();
     let page = tokio::net::TcpListener::bind(config.status.listen)
         .await
         .with_context(|| format!("cannot listen on {}, the status page's address", config.status.listen))?;
     let page_addr = page.local_addr()?;
-    let folders: Folders = config.feeds.iter().map(|f| (f.name.clone(), f.folder.clone())).collect();
-    if let Err(error) = requests::make_up(queue, &folders) {
+    let standing = Standing::of(&config, Timestamp::now());
+    standing.write(&config.state_dir);
+    let intake = Intake::new(&config, Arc::new(queue.clone()), Arc::new(SystemClock));
+    let live = Live::new(config.clone(), standing, intake.facts());
+    live.certificate_ends(keeper::certificate_end(&config.state_dir, Timestamp::now()));
+    if let Err(error) = requests::make_up(queue, &live.folders()) {
         tracing::warn!(error = %anyhow::Error::from(error), "a file that was to be read again could not be put back");
     }
-    let intake = Intake::new(config, Arc::new(queue.clone()), Arc::new(SystemClock));
-    let intake_facts = intake.facts();
     let address = format!("{}:{}", config.centre.host, config.centre.port);
     let (facts, link_facts) = watch::channel(UplinkFacts::new(&address, Timestamp::now()));
     let (files_waiting_in, files_waiting) = watch::channel(0);
@@ -125,19 +122,29 @@ async fn serve(config: &Config, queue: &Queue) -> anyhow::Result<()> {
 
     let uplink_stop = stop.clone();
     rooms.spawn(async move { ("uplink", uplink.run(uplink_stop).await.map_err(Into::into)) });
-    let intake_stop = stop.clone();
-    rooms.spawn_blocking(move || ("intake", intake.run(&intake_stop).map_err(Into::into)));
+    let mut taking = Taking::start(intake, &stop);
     let (actions_in, actions) = mpsc::channel(ACTIONS_MAX);
     let (views, view) = watch::channel(None);
     let status = StatusRoom {
         listener: page,
         hosts: Vec::new(),
-        site: card(config),
+        site: {
+            let live = live.clone();
+            Arc::new(move || live.card())
+        },
+        certificate: {
+            let live = live.clone();
+            Arc::new(move || live.certificate_until())
+        },
+        settings: {
+            let live = live.clone();
+            Arc::new(move || live.standing())
+        },
         queue: queue.clone(),
         uplink: link_facts.clone(),
         feeds: {
-            let facts = intake_facts.clone();
-            Arc::new(move || facts.snapshot().into_iter().map(feed_view).collect())
+            let live = live.clone();
+            Arc::new(move || live.feeds().into_iter().map(feed_view).collect())
         },
         actions: actions_in,
         views,
@@ -156,10 +163,8 @@ async fn serve(config: &Config, queue: &Queue) -> anyhow::Result<()> {
     let keeper = Keeper {
         queue: queue.clone(),
         state_dir: config.state_dir.clone(),
-        folders,
-        keep_days: i64::from(config.queue.keep_days),
+        live: live.clone(),
         link: link_facts.clone(),
-        intake: intake_facts.clone(),
         files_waiting: files_waiting_in,
         actions: Mutex::new(actions),
         view,
@@ -169,9 +174,91 @@ async fn serve(config: &Config, queue: &Queue) -> anyhow::Result<()> {
     rooms.spawn(async move { ("housekeeping", keeper.run(keeper_stop).await) });
 
     announce(&config.state_dir, page_addr)?;
-    let ended = wait(&mut rooms, terminate).await;
+    let ended = loop {
+        match wait(&mut rooms, &mut taking, &mut signals).await {
+            Wake::Ended(ended) => break ended,
+            Wake::Reload => {
+                if let Err(error) = take_settings(&live, queue, main, journal, &mut taking, &stop).await {
+                    break Err(error);
+                }
+            }
+        }
+    };
+    rooms.spawn(async move { ("intake", taking.end().await) });
     stop_all(&stop, rooms).await;
     ended
+}
+
+/// The one room that a reload ends and starts anew.
+struct Taking {
+    /// `None` once its end was told.
+    room: Option<JoinHandle<Result<(), IntakeError>>>,
+    stop: CancellationToken,
+}
+
+impl Taking {
+    fn start(intake: Intake, stop: &CancellationToken) -> Self {
+        let stop = stop.child_token();
+        let told = stop.clone();
+        Self { room: Some(tokio::task::spawn_blocking(move || intake.run(&told))), stop }
+    }
+
+    /// Ends it; a file that is being read is left where a restart would find it.
+    async fn end(&mut self) -> anyhow::Result<()> {
+        self.stop.cancel();
+        self.ended().await
+    }
+
+    /// Waits for its end, which is told once.
+    async fn ended(&mut self) -> anyhow::Result<()> {
+        let Some(room) = &mut self.room else { return Ok(()) };
+        let ended = room.await;
+        self.room = None;
+        Ok(ended??)
+    }
+}
+
+/// Reads the settings anew and takes what can be taken; files that are refused change nothing.
+async fn take_settings(
+    live: &Live,
+    queue: &Queue,
+    main: &Path,
+    journal: &Journal,
+    taking: &mut Taking,
+    stop: &CancellationToken,
+) -> anyhow::Result<()> {
+    tell(&[NotifyState::Reloading, NotifyState::monotonic_usec_now()?]);
+    let path = main.to_owned();
+    let read = tokio::task::spawn_blocking(move || config::load(&path)).await?;
+    for problem in &read.problems {
+        tracing::error!(file = %problem.file.display(), line = problem.line, code = problem.code, "{}", problem.message);
+    }
+    let outcome = reload::decide(&live.config(), &live.standing(), read, Timestamp::now());
+    outcome.standing.write(&live.config().state_dir);
+    match outcome.config {
+        None => {
+            tracing::error!("new settings were refused, the earlier ones run; next: docksync-agent check");
+            live.keep(outcome.standing);
+        }
+        Some(config) => {
+            taking.end().await?;
+            journal.set(&config.log.level)?;
+            let intake = Intake::new(&config, Arc::new(queue.clone()), Arc::new(SystemClock));
+            let needs_restart = outcome.standing.needs_restart.join(", ");
+            live.replace(config, outcome.standing, intake.facts());
+            *taking = Taking::start(intake, stop);
+            tracing::info!(needs_restart, "new settings were taken");
+        }
+    }
+    tell(&[NotifyState::Ready]);
+    Ok(())
+}
+
+/// Tells the service manager, where there is one.
+fn tell(states: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(states) {
+        tracing::debug!(%error, "no service manager to tell");
+    }
 }
 
 /// Who this site is, for the page.
@@ -205,137 +292,39 @@ fn feed_view(feed: FeedFacts) -> FeedView {
     }
 }
 
-/// Small duties that belong to no room: requests, pruning, renewal.
-struct Keeper {
-    queue: Queue,
-    state_dir: PathBuf,
-    folders: Folders,
-    keep_days: i64,
-    link: watch::Receiver<UplinkFacts>,
-    intake: IntakeFacts,
-    files_waiting: watch::Sender<u32>,
-    actions: Mutex<mpsc::Receiver<StatusAction>>,
-    view: watch::Receiver<Option<Arc<Snapshot>>>,
-    try_now: Arc<Notify>,
-}
-
-impl Keeper {
-    async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
-        let keeper = Arc::new(self);
-        let mut turn = tokio::time::interval(TURN);
-        let mut turns = 0_u64;
-        loop {
-            tokio::select! {
-                () = stop.cancelled() => return Ok(()),
-                _ = turn.tick() => {}
-            }
-            turns += 1;
-            let waiting: u64 = keeper.intake.snapshot().iter().map(|f| f.waiting).sum();
-            keeper.files_waiting.send_replace(u32::try_from(waiting).unwrap_or(u32::MAX));
-            keeper.tell_manager();
-            let (works, prunes) = (Arc::clone(&keeper), turns.is_multiple_of(TURNS_A_PRUNE));
-            tokio::task::spawn_blocking(move || works.work(prunes)).await?;
-            if turns.is_multiple_of(TURNS_A_RENEWAL) {
-                keeper.renew().await;
-            }
-        }
-    }
-
-    /// The headline, and a sign of life: only while the rooms that matter turn is this task reached.
-    fn tell_manager(&self) {
-        let title = self.view.borrow().as_ref().map(|view| view.headline.title.clone()).unwrap_or_default();
-        let told = sd_notify::notify(&[NotifyState::Watchdog, NotifyState::Status(&title)]);
-        if let Err(error) = told {
-            tracing::trace!(%error, "no service manager to tell");
-        }
-    }
-
-    /// What was asked on the page, in the words of the command line.
-    fn asked_on_page(&self) -> Vec<Request> {
-        let mut actions = self.actions.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut requests = Vec::new();
-        while let Ok(action) = actions.try_recv() {
-            match action {
-                StatusAction::Retry { file } => requests.push(Request::Retry { file: file.0 }),
-                StatusAction::SetAside { file, reason } => requests.push(Request::SetAside { file: file.0, reason }),
-                StatusAction::TryNow => self.try_now.notify_one(),
-            }
-        }
-        requests
-    }
-
-    /// Files of damaged batches are read again without a person: the archive has them whole.
-    fn damaged(&self) -> Vec<Request> {
-        let files = Reader::open(self.queue.path()).and_then(|reader| reader.damaged_files());
-        files.unwrap_or_default().into_iter().map(|file| Request::Retry { file: file.0 }).collect()
-    }
-
-    fn work(&self, prunes: bool) {
-        let damaged = if prunes { self.damaged() } else { Vec::new() };
-        for request in requests::take(&self.state_dir).into_iter().chain(self.asked_on_page()).chain(damaged) {
-            match requests::carry_out(&self.queue, &self.folders, &request) {
-                Ok(()) => tracing::info!(?request, "request was carried out"),
-                Err(error) => {
-                    tracing::warn!(?request, error = %anyhow::Error::from(error), "request was not carried out")
-                }
-            }
-        }
-        if !self.queue.has_room() {
-            // Under pressure what the centre holds goes first: what it does not hold never goes.
-            let marked = self.link.borrow().marked;
-            tracing::warn!(marked, "queue is nearly full, events that the centre holds are deleted early");
-            self.prune(marked, Timestamp::MAX);
-        } else if prunes {
-            let before = Timestamp::now().checked_sub((self.keep_days * 24).hours()).unwrap_or(Timestamp::UNIX_EPOCH);
-            let through = self.link.borrow().backed_up;
-            self.prune(through, before);
-        }
-    }
-
-    fn prune(&self, through: u64, before: Timestamp) {
-        match self.queue.prune(through, before) {
-            Ok(0) => {}
-            Ok(batches) => tracing::info!(batches, through, "old payloads were deleted"),
-            Err(error) => tracing::warn!(%error, "old payloads could not be deleted"),
-        }
-    }
-
-    async fn renew(&self) {
-        let (dir, now) = (self.state_dir.join("identity"), Timestamp::now());
-        let Ok(identity) = Identity::load(&dir, now) else { return };
-        if identity.days_left(now) > RENEW_DAYS_LEFT {
-            return;
-        }
-        match enroll::renew(&dir, now).await {
-            Ok(identity) => tracing::info!(until = %identity.not_after, "certificate was renewed"),
-            Err(error) => {
-                tracing::warn!(error = %anyhow::Error::from(error), "certificate was not renewed, tried again in an hour")
-            }
-        }
-    }
-}
-
 /// Tells the service manager, the journal and `run.json` beside the queue.
 fn announce(state_dir: &Path, page: std::net::SocketAddr) -> anyhow::Result<()> {
     let json = serde_json::to_vec_pretty(&serde_json::json!({ "pid": std::process::id(), "page": page }))?;
     std::fs::write(state_dir.join("run.json"), json)?;
     tracing::info!(%page, "agent started");
-    if let Err(error) = sd_notify::notify(&[NotifyState::Ready]) {
-        tracing::debug!(%error, "no service manager to tell");
-    }
+    tell(&[NotifyState::Ready]);
     Ok(())
 }
 
-async fn wait(rooms: &mut Rooms, mut terminate: Signal) -> anyhow::Result<()> {
-    tokio::select! {
-        _ = tokio::signal::ctrl_c() => Ok(()),
-        _ = terminate.recv() => Ok(()),
-        Some(ended) = rooms.join_next() => {
-            let (room, result) = ended?;
-            result.with_context(|| format!("room {room} ended"))?;
-            anyhow::bail!("room {room} ended before it was told to")
-        }
-    }
+struct Signals {
+    terminate: Signal,
+    hang_up: Signal,
+}
+
+/// What the wiring waits for.
+enum Wake {
+    Ended(anyhow::Result<()>),
+    Reload,
+}
+
+async fn wait(rooms: &mut Rooms, taking: &mut Taking, signals: &mut Signals) -> Wake {
+    let (room, result) = tokio::select! {
+        _ = tokio::signal::ctrl_c() => return Wake::Ended(Ok(())),
+        _ = signals.terminate.recv() => return Wake::Ended(Ok(())),
+        _ = signals.hang_up.recv() => return Wake::Reload,
+        ended = taking.ended() => ("intake", ended),
+        Some(ended) = rooms.join_next() => match ended {
+            Ok(ended) => ended,
+            Err(error) => return Wake::Ended(Err(error.into())),
+        },
+    };
+    let early = || anyhow::anyhow!("room {room} ended before it was told to");
+    Wake::Ended(result.with_context(|| format!("room {room} ended")).and_then(|()| Err(early())))
 }
 
 async fn stop_all(stop: &CancellationToken, mut rooms: Rooms) {

@@ -47,21 +47,19 @@ pub fn enroll(args: &EnrollArgs, out: &mut dyn Write, err: &mut dyn Write) -> io
             return Ok(exit::UNAVAILABLE);
         }
     };
+    // Asked before the centre is: a token used up for another site would leave an identity that serves neither.
+    if let Ok(site) = crate::enroll::site_of(&token)
+        && site != config.site.id
+    {
+        writeln!(err, "error: the token is for site {site}, the settings say {}", config.site.id)?;
+        writeln!(err, "next: correct site.id in {} or ask for a token for {}", args.config.display(), config.site.id)?;
+        return Ok(exit::CONFIG);
+    }
     std::fs::create_dir_all(&config.state_dir)?;
     drop(rustls::crypto::ring::default_provider().install_default());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let dir = config.state_dir.join("identity");
     match runtime.block_on(crate::enroll::enroll(&args.url, token.trim(), &dir, Timestamp::now())) {
-        Ok(identity) if identity.site != config.site.id => {
-            writeln!(err, "error: the token is for site {}, the settings say {}", identity.site, config.site.id)?;
-            writeln!(
-                err,
-                "next: correct site.id in {} or ask for a token for {}",
-                args.config.display(),
-                config.site.id
-            )?;
-            Ok(exit::CONFIG)
-        }
         Ok(identity) => {
             writeln!(out, "{} is enrolled; certificate until {:.0}", identity.site, identity.not_after)?;
             writeln!(out, "next: sudo systemctl start docksync-agent")?;

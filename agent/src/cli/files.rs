@@ -86,6 +86,10 @@ pub fn files(command: &FilesCommand, out: &mut dyn Write, err: &mut dyn Write) -
         Ok(config) => config,
         Err(code) => return Ok(code),
     };
+    let writes = matches!(command, FilesCommand::Retry(_) | FilesCommand::SetAside(_));
+    if writes && super::is_foreign(&config.state_dir, err)? {
+        return Ok(exit::NO_PERMISSION);
+    }
     let done = match command {
         FilesCommand::List(args) => list(&config, args, out)?,
         FilesCommand::Show(args) => show(&config, args, out)?,

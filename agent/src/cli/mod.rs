@@ -1,8 +1,10 @@
 //! Commands. Data goes to standard output, words to standard error, the outcome into the exit code.
 
 pub mod check;
+pub mod config;
 pub mod enroll;
 pub mod files;
+pub mod init;
 pub mod map;
 pub mod queue;
 pub mod status;
@@ -12,11 +14,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
+use clap_complete::Shell;
 use jiff::Timestamp;
 
 use crate::{
-    config::{self, Config},
+    config::{self as settings, Config},
     logging,
     queue::QueueError,
 };
@@ -59,6 +62,11 @@ pub enum Command {
     Status(status::StatusArgs),
     /// Check settings and feed profiles and tell every problem of them
     Check(check::CheckArgs),
+    /// Write settings for this site: finds exports, guesses how they are read, opens their folders
+    Init(init::InitArgs),
+    /// The settings that count, and what differs from those that run
+    #[command(subcommand)]
+    Config(config::ConfigCommand),
     /// Mappings of files to events
     #[command(subcommand)]
     Map(map::MapCommand),
@@ -70,13 +78,22 @@ pub enum Command {
     Queue(queue::QueueCommand),
     /// Get this site's certificate with a one-time token
     Enroll(enroll::EnrollArgs),
+    /// Print what makes a shell complete these commands; the packages install it
+    Completions(CompletionsArgs),
+}
+
+/// Which shell.
+#[derive(Debug, clap::Args)]
+pub struct CompletionsArgs {
+    /// Its name
+    pub shell: Shell,
 }
 
 /// Which settings.
 #[derive(Debug, clap::Args)]
 pub struct ConfigArgs {
     /// The agent's settings
-    #[arg(long, value_name = "FILE", default_value = config::MAIN_FILE)]
+    #[arg(long, value_name = "FILE", default_value = settings::MAIN_FILE)]
     pub config: PathBuf,
 }
 
@@ -85,7 +102,7 @@ pub struct ConfigArgs {
 /// # Errors
 /// Whatever writing gives; the exit code where the settings were refused.
 pub(crate) fn load(path: &Path, err: &mut dyn Write) -> io::Result<Result<Config, u8>> {
-    let loaded = config::load(path);
+    let loaded = settings::load(path);
     for problem in &loaded.problems {
         writeln!(err, "{problem}")?;
     }
@@ -120,11 +137,21 @@ pub fn run(cli: &Cli, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<u8
         Command::Run(args) => service(args, err),
         Command::Status(args) => status::status(args, out, err),
         Command::Check(args) => check::check(args, out),
+        Command::Init(args) => init::init(args, Timestamp::now(), &mut io::stdin().lock(), out, err),
+        Command::Config(command) => config::config(command, out, err),
         Command::Map(map::MapCommand::Test(args)) => map::test(args, Timestamp::now(), out, err),
         Command::Map(map::MapCommand::New(args)) => map::new(args, Timestamp::now(), out, err),
         Command::Files(command) => files::files(command, out, err),
         Command::Queue(command) => queue::queue(command, out, err),
         Command::Enroll(args) => enroll::enroll(args, out, err),
+        Command::Completions(args) => {
+            // Made in memory: a closed pipe is an error to be told, not a panic.
+            let mut text = Vec::new();
+            clap_complete::generate(args.shell, &mut Cli::command(), "docksync-agent", &mut text);
+            // clap_complete 4.6 writes names with a hyphen in two ways (clap-rs/clap issue 6421): bash would end after the first word.
+            let text = String::from_utf8_lossy(&text).replace("docksync__subcmd__", "docksync__");
+            out.write_all(text.as_bytes()).map(|()| exit::OK)
+        }
     }
 }
 
@@ -133,11 +160,14 @@ fn service(args: &ConfigArgs, err: &mut dyn Write) -> io::Result<u8> {
         Ok(config) => config,
         Err(code) => return Ok(code),
     };
-    if let Err(error) = logging::init(&config.log) {
-        writeln!(err, "error: {error}")?;
-        return Ok(exit::CONFIG);
-    }
-    match crate::run::run(&config) {
+    let journal = match logging::init(&config.log) {
+        Ok(journal) => journal,
+        Err(error) => {
+            writeln!(err, "error: {error}")?;
+            return Ok(exit::CONFIG);
+        }
+    };
+    match crate::run::run(config, &args.config, &journal) {
         Ok(()) => Ok(exit::OK),
         Err(error) => {
             writeln!(err, "error: {error:#}")?;

@@ -69,7 +69,10 @@ fn stat(reader: &Reader, json: bool, out: &mut dyn Write) -> Done {
         Err(error) => return Ok(Err(error)),
     };
     let Some(state) = state else {
-        writeln!(out, "nothing was captured yet")?;
+        match json {
+            true => writeln!(out, "{}", serde_json::json!({ "head": 0, "marked": 0, "applied": 0, "waiting": 0 }))?,
+            false => writeln!(out, "nothing was captured yet")?,
+        }
         return Ok(Ok(exit::OK));
     };
     if json {

@@ -50,10 +50,8 @@ pub struct StatusArgs {
 /// # Errors
 /// Whatever writing gives.
 pub fn status(args: &StatusArgs, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<u8> {
-    let config = match load(&args.config, err)? {
-        Ok(config) => config,
-        Err(code) => return Ok(code),
-    };
+    let loaded = config::load(&args.config);
+    let state_dir = loaded.config.as_ref().map_or_else(|| config::state_dir_of(&args.config), |c| c.state_dir.clone());
     let ages = match (units::duration(&args.warn_age), units::duration(&args.crit_age)) {
         (Ok(warn), Ok(crit)) => (warn, crit),
         _ => {
@@ -61,9 +59,28 @@ pub fn status(args: &StatusArgs, out: &mut dyn Write, err: &mut dyn Write) -> io
             return Ok(if args.check { UNKNOWN } else { exit::USAGE });
         }
     };
-    if let Some(answer) = running(&config.state_dir, args, ages) {
+    if let Err(error) = std::fs::metadata(state_dir.join("run.json"))
+        && error.kind() == io::ErrorKind::PermissionDenied
+    {
+        writeln!(err, "error: no permission to look into {}", state_dir.display())?;
+        writeln!(err, "next: sudo docksync-agent status")?;
+        return Ok(if args.check { UNKNOWN } else { exit::NO_PERMISSION });
+    }
+    if let Some(answer) = running(&state_dir, args, ages) {
+        // What runs took its settings before: files that would be refused now do not hide it.
+        if loaded.config.is_none() {
+            writeln!(
+                err,
+                "{} problems in the settings, what runs has earlier ones; next: docksync-agent check",
+                loaded.problems.len()
+            )?;
+        }
         return tell_running(args, &answer, out);
     }
+    let config = match load(&args.config, err)? {
+        Ok(config) => config,
+        Err(code) => return Ok(code),
+    };
     match stored(&config) {
         Some(snapshot) => tell_stored(args, &snapshot, ages, out),
         None => {

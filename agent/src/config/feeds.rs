@@ -32,6 +32,7 @@ pub(super) fn feed(section: Section<'_, '_>, base: &Path, loaded: &mut Loaded) -
         section.wrong(node, "C029", "`answers` must start with /".to_owned(), "the agent has no working folder");
     }
     let profile_node = section.node("profile");
+    let read_at = section.place();
     let path = path?;
     let read = read_profile(&path, loaded);
     if let (None, Some(node)) = (&read, profile_node)
@@ -42,7 +43,16 @@ pub(super) fn feed(section: Section<'_, '_>, base: &Path, loaded: &mut Loaded) -
     section.close();
     let profile = Arc::new(read?);
     let name = name.unwrap_or_else(|| profile.name.clone());
-    Some(FeedConfig { name, folder: folder?, profile, profile_path: path, expect_every, expect_hours, answers })
+    Some(FeedConfig {
+        name,
+        folder: folder?,
+        profile,
+        profile_path: path,
+        expect_every,
+        expect_hours,
+        answers,
+        read_at,
+    })
 }
 
 fn read_profile(path: &Path, loaded: &mut Loaded) -> Option<profile::Profile> {

@@ -8,6 +8,7 @@ pub mod problem;
 mod read;
 pub mod section;
 pub mod units;
+pub mod values;
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
@@ -18,7 +19,7 @@ use crate::decode::profile::Profile;
 use problem::Problem;
 use units::Hours;
 
-pub use read::load;
+pub use read::{load, state_dir_of};
 
 /// Where the main file lies unless said otherwise.
 pub const MAIN_FILE: &str = "/etc/docksync/agent.toml";
@@ -163,6 +164,8 @@ pub struct FeedConfig {
     pub expect_hours: Option<Hours>,
     /// Folder into which answers to files are written; below the state folder unless given.
     pub answers: Option<PathBuf>,
+    /// File and line in which it begins.
+    pub read_at: (PathBuf, usize),
 }
 
 /// What was read and what was found.

@@ -57,13 +57,14 @@ impl Findings {
     /// Notes a mistake at these bytes of the file.
     pub fn add(&mut self, code: &'static str, span: Range<usize>, message: String, help: String) {
         let from = floor(&self.text, span.start);
+        let line = line_of(&self.text, from);
         let line_start = self.text[..from].rfind('\n').map_or(0, |at| at + 1);
         let snippet = self.text[line_start..].lines().next().unwrap_or("");
         let line_end = line_start + snippet.len();
         let to = floor(&self.text, span.end).clamp(from, line_end.max(from));
         self.found.push(Problem {
             file: self.file.clone(),
-            line: self.text[..from].matches('\n').count() + 1,
+            line,
             column: self.text[line_start..from].chars().count() + 1,
             width: self.text[from..to].chars().count().max(1),
             snippet: snippet.to_owned(),
@@ -73,11 +74,21 @@ impl Findings {
         });
     }
 
+    /// The file, and the line of a byte of it.
+    pub fn place(&self, at: usize) -> (PathBuf, usize) {
+        (self.file.clone(), line_of(&self.text, at))
+    }
+
     /// Everything found, in the order of the file.
     pub fn into_sorted(mut self) -> Vec<Problem> {
         self.found.sort_by_key(|p| (p.line, p.column));
         self.found
     }
+}
+
+/// The line of a byte, from 1.
+pub(super) fn line_of(text: &str, at: usize) -> usize {
+    text[..floor(text, at)].matches('\n').count() + 1
 }
 
 /// The nearest boundary of a character at or before this byte.
@@ -101,6 +112,14 @@ pub fn did_you_mean<'k>(found: &str, known: impl IntoIterator<Item = &'k str>) -
 pub fn suggestion(found: &str, known: &[&str]) -> String {
     match did_you_mean(found, known.iter().copied()) {
         Some(word) => format!("did you mean `{word}`?"),
-        None => format!("known: {}", known.join(", ")),
+        None => {
+            let mut once: Vec<&str> = Vec::new();
+            for word in known {
+                if !once.contains(word) {
+                    once.push(word);
+                }
+            }
+            format!("known: {}", once.join(", "))
+        }
     }
 }

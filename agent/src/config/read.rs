@@ -19,7 +19,9 @@ pub fn load(main: &Path) -> Loaded {
     let mut loaded = Loaded { config: None, files: vec![main.to_path_buf()], problems: Vec::new() };
     let Some(text) = text_of(main, &mut loaded.problems) else { return loaded };
     let document = Document::parse(main.to_path_buf(), &text);
-    let base = main.parent().unwrap_or(Path::new("")).to_path_buf();
+    let base = main.parent().unwrap_or(Path::new(""));
+    // The same file, named from elsewhere, is the same settings.
+    let base = std::path::absolute(base).unwrap_or_else(|_| base.to_path_buf());
     let mut all = Vec::new();
     let mut feeds_dir = base.join(FEEDS_DIR);
     let found = document.root().and_then(|root| {
@@ -36,6 +38,15 @@ pub fn load(main: &Path) -> Loaded {
         loaded.config = found.map(|config| Config { feeds: all, ..config });
     }
     loaded
+}
+
+/// The state folder that a file names, whatever else is wrong with it.
+pub fn state_dir_of(main: &Path) -> PathBuf {
+    let text = std::fs::read_to_string(main).unwrap_or_default();
+    let (root, _) = toml::de::DeTable::parse_recoverable(&text);
+    let state = root.get_ref().get("state").and_then(|state| state.get_ref().as_table());
+    let dir = state.and_then(|state| state.get("dir")?.get_ref().as_str());
+    dir.map_or_else(|| PathBuf::from(STATE_DIR), |dir| main.parent().unwrap_or(Path::new("")).join(dir))
 }
 
 /// The file's text; a problem where it cannot be read.

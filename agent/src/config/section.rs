@@ -71,6 +71,12 @@ impl<'d, 't> Section<'d, 't> {
         Self { document, table, span, name, known: RefCell::new(Vec::new()) }
     }
 
+    /// File and line in which it begins.
+    pub fn place(&self) -> (PathBuf, usize) {
+        let findings = self.document.findings.borrow();
+        findings.place(self.span.start)
+    }
+
     /// The value of this key, which from now on is known.
     pub fn node(&self, key: &'static str) -> Option<&'d Node<'t>> {
         self.known.borrow_mut().push(key);

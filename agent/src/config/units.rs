@@ -93,6 +93,12 @@ pub struct Hours {
     pub until: Time,
 }
 
+impl std::fmt::Display for Hours {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}-{}", self.from.strftime("%H:%M"), self.until.strftime("%H:%M"))
+    }
+}
+
 impl Hours {
     /// Whether this time of day lies within.
     pub fn contains(&self, time: Time) -> bool {

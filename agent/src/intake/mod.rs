@@ -23,6 +23,7 @@ mod answers;
 mod board;
 mod capture;
 mod clock;
+pub mod expire;
 mod facts;
 mod kept;
 mod md5;

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::{
     queue::{FileRow, HistoryRow, capture::HeldLine},
+    reload::Standing,
     uplink::UplinkFacts,
 };
 
@@ -136,6 +137,8 @@ pub struct CountFacts {
 pub struct Facts {
     /// The site.
     pub site: SiteCard,
+    /// How the settings stand.
+    pub settings: Standing,
     /// Now.
     pub now: Timestamp,
     /// When the agent started; `None` where it does not run.

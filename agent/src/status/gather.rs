@@ -8,7 +8,10 @@ use super::{
     facts::{CountFacts, Facts, FileFacts, SiteCard, StoreFacts},
     snapshot::{FileView, Snapshot, file, snapshot},
 };
-use crate::queue::{Counts, FileFilter, QueueError, Reader, capture::FileId};
+use crate::{
+    queue::{Counts, FileFilter, QueueError, Reader, capture::FileId},
+    reload::Standing,
+};
 
 /// Files that the page shows at once.
 const FILES_SHOWN: u32 = 20;
@@ -82,6 +85,8 @@ pub fn offline_snapshot(reader: &Reader, site: SiteCard, used_bytes: u64, bytes_
     let store = store(reader, now, &site.zone).map_err(|error| chain(&error));
     snapshot(&Facts {
         site,
+        // What a start will take is what the files say then.
+        settings: Standing::default(),
         now,
         started_at: None,
         store,

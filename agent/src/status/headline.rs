@@ -179,7 +179,10 @@ pub fn headline(facts: &Facts) -> Headline {
 /// All that holds, worst first; never empty.
 pub fn standing(facts: &Facts) -> Vec<Headline> {
     let mut found: Vec<Headline> =
-        [not_running(facts), unreadable(facts), no_room(facts), filling(facts)].into_iter().flatten().collect();
+        [not_running(facts), unreadable(facts), no_room(facts), filling(facts), settings(facts)]
+            .into_iter()
+            .flatten()
+            .collect();
     if let Some(link) = &facts.link {
         found.extend(refused(link).or_else(|| offline(facts, link)));
         found.extend(certificate_ending(link));
@@ -228,6 +231,27 @@ fn not_running(facts: &Facts) -> Option<Headline> {
         "The program docksync-agent is not running on this server. New exports stay in their folders.",
         "Start it with `sudo systemctl start docksync-agent`; its journal says why it ended.",
     ))
+}
+
+/// Settings that a reload could not take.
+fn settings(facts: &Facts) -> Option<Headline> {
+    let settings = &facts.settings;
+    if let Some(at) = settings.refused_at {
+        let title = "New settings were refused. The earlier ones run, and nothing is lost.";
+        let next =
+            "`docksync-agent check` shows every problem; correct it, then `sudo systemctl reload docksync-agent`.";
+        let one = Headline::new(Level::NeedsYou, title, Owner::Integration);
+        return Some(one.because("S001", settings.refused_why.as_str(), next).since(Some(at)));
+    }
+    if settings.needs_restart.is_empty() {
+        return None;
+    }
+    let title = "New settings wait for a restart.";
+    let cause = format!("These keep their earlier values until then: {}.", settings.needs_restart.join(", "));
+    let next = "`sudo systemctl restart docksync-agent`, or put the old values back.";
+    Some(
+        Headline::new(Level::NeedsYou, title, Owner::Integration).because("S002", cause, next).since(settings.taken_at),
+    )
 }
 
 fn unreadable(facts: &Facts) -> Option<Headline> {

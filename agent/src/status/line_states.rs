@@ -37,9 +37,9 @@ fn refusal(link: &UplinkFacts) -> Option<Refusal> {
         return Some((
             "N013",
             "This server's certificate has expired. Nothing is lost.",
-            "Head office does not let this server in without a valid certificate.",
+            "Head office does not let this server in without a valid certificate. Or this server's clock is ahead.",
             Owner::SiteIt,
-            "Ask the integration team for a token and run `sudo docksync-agent enroll`.",
+            "Check the clock. If it is right, ask the integration team for a token and its command: `sudo -u docksync-agent docksync-agent enroll --url https://... --token-file -`.",
         ));
     }
     Some(match link.condition {

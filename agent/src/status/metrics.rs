@@ -47,6 +47,15 @@ fn store(to: &mut Registry, snap: &Snapshot) {
     bytes(to, "queue_limit", "Bytes that may be used", waiting.limit_bytes);
     moment(to, "queue_oldest_event_timestamp", "When the oldest waiting event was stored", waiting.oldest_at);
     gauge(to, "queue_has_room", "Whether new files may be stored", f64::from(u8::from(snap.has_room)));
+    gauge(to, "queue_head_events", "Number of the last event that was stored, in its epoch", snap.stream.head as f64);
+    gauge(to, "queue_marked_events", "Number of the last event that head office holds", snap.stream.marked as f64);
+    gauge(to, "queue_applied_events", "Number of the last event that the ERP has", snap.stream.applied as f64);
+    gauge(
+        to,
+        "settings_refused",
+        "Whether new settings were refused and earlier ones run",
+        f64::from(u8::from(snap.is_settings_refused)),
+    );
     counter(to, "events_captured", "Events stored since start", snap.since_start.events);
     counter(to, "events_duplicate", "Events known before, since start", snap.since_start.duplicates);
     counter(to, "lines_held", "Lines held since start", snap.since_start.held);
@@ -147,6 +156,24 @@ mod tests {
             assert!(text.lines().any(|found| found == line), "{line}\n{text}");
         }
         assert!(text.ends_with("# EOF\n"));
+    }
+
+    /// Captured = waiting + marked, in the figures themselves.
+    #[test]
+    fn what_is_captured_is_waiting_or_held_by_head_office() {
+        for facts in [samples::working(), samples::backlog(), samples::offline(), samples::needs_you()] {
+            let text = metrics(&snapshot(&facts)).unwrap();
+            let value = |name: &str| -> f64 {
+                let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')).unwrap();
+                line.parse().unwrap()
+            };
+
+            let (head, marked) =
+                (value("docksync_agent_queue_head_events"), value("docksync_agent_queue_marked_events"));
+
+            assert_eq!(head, marked + value("docksync_agent_queue_events"));
+            assert!(value("docksync_agent_queue_applied_events") <= marked);
+        }
     }
 
     #[test]

@@ -50,6 +50,7 @@ use crate::{
         Queue, Reader,
         capture::{CaptureStore as _, FileId},
     },
+    reload::Standing,
     uplink::UplinkFacts,
 };
 
@@ -107,8 +108,12 @@ pub struct StatusRoom {
     pub listener: TcpListener,
     /// More names under which the page may be asked for.
     pub hosts: Vec<String>,
-    /// The site.
-    pub site: SiteCard,
+    /// The site, now.
+    pub site: Arc<dyn Fn() -> SiteCard + Send + Sync>,
+    /// When the certificate ends, now.
+    pub certificate: Arc<dyn Fn() -> Option<Timestamp> + Send + Sync>,
+    /// How the settings stand, now.
+    pub settings: Arc<dyn Fn() -> Standing + Send + Sync>,
     /// The queue.
     pub queue: Queue,
     /// Facts of the uplink.
@@ -205,7 +210,9 @@ fn read_file(path: &Path, id: FileId) -> Option<snapshot::FileView> {
 
 /// Makes the view; keeps the beginnings of states. Blocks on the database.
 struct Watcher {
-    site: SiteCard,
+    site: Arc<dyn Fn() -> SiteCard + Send + Sync>,
+    certificate: Arc<dyn Fn() -> Option<Timestamp> + Send + Sync>,
+    settings: Arc<dyn Fn() -> Standing + Send + Sync>,
     queue: Queue,
     uplink: watch::Receiver<UplinkFacts>,
     feeds: Arc<dyn Fn() -> Vec<FeedView> + Send + Sync>,
@@ -220,7 +227,9 @@ struct Watcher {
 impl Watcher {
     fn new(room: &StatusRoom) -> Self {
         Self {
-            site: room.site.clone(),
+            site: Arc::clone(&room.site),
+            certificate: Arc::clone(&room.certificate),
+            settings: Arc::clone(&room.settings),
             queue: room.queue.clone(),
             uplink: room.uplink.clone(),
             feeds: room.feeds.clone(),
@@ -250,7 +259,8 @@ impl Watcher {
         }
         let stands = store.as_ref().map(|store| (store.head, store.marked));
         Facts {
-            site: self.site.clone(),
+            site: (self.site)(),
+            settings: (self.settings)(),
             now,
             started_at: Some(self.started_at),
             rates: stands.ok().and_then(|(head, marked)| self.pace.sample(now, head, marked)),
@@ -259,10 +269,19 @@ impl Watcher {
             used_bytes: self.queue.counts().used_bytes.load(Ordering::Relaxed),
             bytes_max: self.queue.bytes_max(),
             has_room: self.queue.has_room(),
-            link: Some(self.uplink.borrow().clone()),
+            link: Some(self.link(now)),
             feeds: (self.feeds)(),
             remembered: self.remembered.clone().unwrap_or_default(),
         }
+    }
+
+    /// The connection's facts, with the days that the certificate has left at this moment.
+    fn link(&self, now: Timestamp) -> UplinkFacts {
+        let mut link = self.uplink.borrow().clone();
+        if let Some(until) = (self.certificate)() {
+            link.certificate_days = Some((until.as_second() - now.as_second()).div_euclid(24 * 3600));
+        }
+        link
     }
 
     fn read(&mut self, now: Timestamp) -> Result<facts::StoreFacts, crate::queue::QueueError> {
@@ -273,7 +292,7 @@ impl Watcher {
         if self.remembered.is_none() {
             self.remembered = Some(gather::remembered(&reader));
         }
-        let store = gather::store(&reader, now, &self.site.zone)?;
+        let store = gather::store(&reader, now, &(self.site)().zone)?;
         self.reader = Some(reader);
         Ok(store)
     }

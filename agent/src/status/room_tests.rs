@@ -44,7 +44,9 @@ fn room(queue: &Queue, listener: TcpListener) -> (StatusRoom, mpsc::Receiver<Sta
     let room = StatusRoom {
         listener,
         hosts: vec![],
-        site: samples::working().site,
+        site: Arc::new(|| samples::working().site),
+        settings: Arc::new(Default::default),
+        certificate: Arc::new(|| None),
         queue: queue.clone(),
         uplink,
         feeds: Arc::new(|| samples::working().feeds),

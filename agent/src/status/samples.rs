@@ -11,6 +11,7 @@ use crate::{
         FileRow, HistoryRow,
         capture::{FileId, HeldLine},
     },
+    reload::Standing,
     uplink::{UplinkFacts, facts::Moved},
 };
 
@@ -71,6 +72,7 @@ pub(super) fn working() -> Facts {
         SiteCard { id: "DC01".into(), name: "Memphis".into(), zone, zone_name: "America/Chicago".into(), contact };
     Facts {
         site,
+        settings: Standing::default(),
         now: now(),
         started_at: Some(ago(510)),
         store: Ok(store),

@@ -61,6 +61,21 @@ pub struct Snapshot {
     pub is_store_readable: bool,
     /// Counters since start.
     pub since_start: Totals,
+    /// How far the stream is.
+    pub stream: Stream,
+    /// Whether new settings were refused, and earlier ones run.
+    pub is_settings_refused: bool,
+}
+
+/// How far the stream of this site's epoch is, in numbers of events.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Stream {
+    /// Last one stored here.
+    pub head: u64,
+    /// Last one that head office holds.
+    pub marked: u64,
+    /// Last one that the ERP has.
+    pub applied: u64,
 }
 
 /// The site, as shown.
@@ -212,6 +227,8 @@ pub fn snapshot(facts: &Facts) -> Snapshot {
             duplicates: facts.counts.duplicates,
             held: facts.counts.held,
         },
+        stream: Stream { head: store.head, marked: store.marked, applied: store.applied },
+        is_settings_refused: facts.settings.refused_at.is_some(),
     }
 }
 

@@ -35,7 +35,7 @@ pub struct UplinkFacts {
     pub epoch: u32,
     /// Clock of the centre less ours, milliseconds; unknown before the first grant.
     pub clock_offset_ms: Option<i64>,
-    /// Days for which the certificate is still good.
+    /// Days for which the certificate is still good; set by who looks, for they pass on a line that holds.
     pub certificate_days: Option<i64>,
     /// Smoothed time from sending a batch to its mark, milliseconds.
     pub mark_ms: u64,

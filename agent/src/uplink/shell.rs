@@ -260,7 +260,6 @@ impl Shell {
     fn open(&mut self, identity: &Identity) {
         let (host, port) = self.up.centre.clone().unwrap_or((identity.centre.host.clone(), identity.centre.port));
         let address = format!("{host}:{port}");
-        let days = identity.days_left(Timestamp::now());
         let site = identity.site.clone();
         let will = state_json(site.as_str(), false, Condition::Disconnected, self.sender.state().head, 0);
         let settings = ConnectionSettings {
@@ -276,7 +275,6 @@ impl Shell {
         self.connection = Some(Connection::open(&settings));
         self.up.facts.send_modify(|facts| {
             facts.address = address;
-            facts.certificate_days = Some(days);
             facts.next_try = None;
         });
     }

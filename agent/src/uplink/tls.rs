@@ -71,7 +71,9 @@ pub enum IdentityError {
         path: PathBuf,
     },
     /// The certificate has come to its end.
-    #[error("the certificate of site {site} expired at {at}; ask the centre for a new token and enrol again")]
+    #[error(
+        "the certificate of site {site} expired at {at}, or this machine's clock is ahead; if the clock is right, ask the centre for a new token and enrol again"
+    )]
     Expired {
         /// Which site.
         site: SiteId,

@@ -27,6 +27,7 @@ use crate::{
 };
 
 pub use new::{NewArgs, new};
+pub(super) use new::{pattern_of, profile_name_of, profile_of};
 
 /// Events that are shown in words.
 const SHOWN_EVENTS: usize = 20;

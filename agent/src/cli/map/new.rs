@@ -86,6 +86,44 @@ pub fn new(args: &NewArgs, now: Timestamp, out: &mut dyn Write, err: &mut dyn Wr
     }
 }
 
+/// Names of files like this one: `SHIP_20261123.csv` stands for `SHIP_*.csv`.
+pub(crate) fn pattern_of(name: &str) -> String {
+    Example { name, profile: None, event_type: None }.pattern()
+}
+
+/// The name of a profile for files like this one.
+pub(crate) fn profile_name_of(name: &str) -> String {
+    Example { name, profile: None, event_type: None }.profile_name()
+}
+
+/// A profile guessed from an example.
+#[derive(Debug)]
+pub(crate) struct Guessed {
+    /// Its text.
+    pub(crate) text: String,
+    /// Whether settings may name it: it may still lack what cannot be guessed.
+    pub(crate) is_whole: bool,
+    /// How well it reads the example.
+    pub(crate) verdict: String,
+}
+
+/// Guesses a profile.
+///
+/// # Errors
+/// Why none can be guessed.
+pub(crate) fn profile_of(example: &Path, name: &str, now: Timestamp) -> Result<Guessed, String> {
+    let args = NewArgs { file: example.to_owned(), out: None, name: Some(name.to_owned()), event_type: None };
+    let text = profile_text(&args)?;
+    let is_whole = profile::read(Path::new("PROFILE.toml"), &text).is_ok();
+    let verdict = match tried(example, &text, now) {
+        Ok((events, 0)) => format!("{events} events by profile {name}"),
+        Ok((events, held)) => format!("{events} events by profile {name}, {held} lines rejected: look it over"),
+        Err(_) if !is_whole => format!("profile {name} lacks fields that its columns do not tell: name them there"),
+        Err(why) => format!("profile {name} does not read it yet: {why}"),
+    };
+    Ok(Guessed { text, is_whole, verdict })
+}
+
 /// Reads the example with the profile; gives events and rejected lines.
 fn tried(path: &Path, text: &str, now: Timestamp) -> Result<(u64, u64), String> {
     let profile = profile::read(Path::new("PROFILE.toml"), text)
