@@ -27,7 +27,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     backups::Backups,
-    config::Config,
+    config::{Config, ConsumerConfig},
+    consumers::Consumer,
     deliver::{self, board::Board, deliverer::Deliverer, deliverer::LiveBooks, shell::Wake},
     insight::InsightRoom,
     ledger::{
@@ -60,6 +61,8 @@ use crate::{
 const REGISTER_EVERY: Duration = Duration::from_secs(5);
 /// How long a stop may take before what is left is named and left.
 const STOP_WITHIN: Duration = Duration::from_secs(10);
+/// How often a destination that cannot be opened is tried.
+const OPEN_EVERY: Duration = Duration::from_secs(10);
 const CHANNEL: usize = 1024;
 const BROKER_KEEP_ALIVE_SECS: u16 = 30;
 const BROKER_RECEIVE_MAX: u16 = 256;
@@ -272,13 +275,15 @@ fn start_deliveries(
     let mut threads = Vec::new();
     for consumer in &config.consumers {
         let name = consumer.name.clone();
-        let destination = consumer.open(tokio::runtime::Handle::current())?;
         let books = LiveBooks::open(ledger.clone())?;
-        let deliverer = Deliverer::open(&name, books, destination, board.clone(), rand::random())?;
         let gate = gates.get(&name).cloned().unwrap_or_default();
-        let (wake, end) = (wake.clone(), stop.clone());
+        let (wake, end, settings, board) = (wake.clone(), stop.clone(), consumer.clone(), board.clone());
         let thread = std::thread::Builder::new().name(format!("to-{name}")).spawn(move || {
-            let result = deliver::shell::run(deliverer, wake, &gate).map_err(anyhow::Error::from);
+            let Some(destination) = opened(&settings, &wake) else { return Ok(()) };
+            let deliverer = Deliverer::open(&settings.name, books, destination, board, rand::random());
+            let result = deliverer
+                .map_err(anyhow::Error::from)
+                .and_then(|deliverer| deliver::shell::run(deliverer, wake, &gate).map_err(anyhow::Error::from));
             end_on_error(&result, &end);
             result
         })?;
@@ -292,6 +297,26 @@ fn start_deliveries(
     })?;
     threads.push(("operators".to_owned(), thread));
     Ok(threads)
+}
+
+/// Opens a destination, whenever that becomes possible: a file or certificate that one of them lacks stops no other, and no site.
+fn opened(settings: &ConsumerConfig, wake: &Wake) -> Option<Box<dyn Consumer + Send>> {
+    let mut told = String::new();
+    loop {
+        let error = match settings.open(wake.runtime.clone()) {
+            Ok(destination) => return Some(destination),
+            Err(error) => format!("{:#}", anyhow::Error::from(error)),
+        };
+        if error != told {
+            tracing::error!(consumer = settings.name, error, "destination cannot be opened, tried again until it can");
+            told = error;
+        }
+        let is_stopped =
+            wake.runtime.block_on(async { tokio::time::timeout(OPEN_EVERY, wake.stop.cancelled()).await.is_ok() });
+        if is_stopped {
+            return None;
+        }
+    }
 }
 
 /// One thread that compares books. Its end is said and ends nothing else: books can be compared later.

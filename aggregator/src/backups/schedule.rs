@@ -112,7 +112,10 @@ impl Backups {
         let path = settings.dir.join(format!("{PREFIX}{}{END}", now.strftime(STAMP)));
         let made = make(&self.state_dir, self.ledger.path(), &path)?;
         self.ledger.change_blocking(made.changes())?;
-        prune(&settings.dir, settings.keep)?;
+        // A good backup stays one, whatever becomes of the old ones.
+        if let Err(error) = prune(&settings.dir, settings.keep) {
+            tracing::warn!(error = crate::logging::chain(&error), "old backups could not be removed");
+        }
         Ok(path)
     }
 }
@@ -137,6 +140,9 @@ pub(super) fn kept(dir: &Path) -> Result<Vec<(Timestamp, PathBuf)>, BackupError>
     let mut all = Vec::new();
     for entry in fs::read_dir(dir).map_err(error())? {
         let path = entry.map_err(error())?.path();
+        if !path.is_file() {
+            continue;
+        }
         let stamp = path.file_name().and_then(|name| name.to_str()?.strip_prefix(PREFIX)?.strip_suffix(END));
         let at = stamp.and_then(|text| jiff::civil::DateTime::strptime(STAMP, text).ok());
         if let Some(at) = at.and_then(|at| at.to_zoned(TimeZone::UTC).ok()) {

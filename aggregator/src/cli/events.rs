@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, io::Write};
 
 use docksync_proto::{
     codec::{self, Decoded},
-    identity::document_key,
+    identity::{document_key, traceparent},
 };
 use serde::Serialize;
 use uuid::Uuid;
@@ -23,6 +23,8 @@ const BATCHES_MAX: usize = 1_000;
 pub(super) struct Trail {
     pub(super) place: String,
     event_id: Uuid,
+    /// As destinations get it (W3C Trace Context).
+    traceparent: String,
     event_type: &'static str,
     action: &'static str,
     document: String,
@@ -76,6 +78,7 @@ pub fn trace(config: &Config, args: &SearchArgs, out: &mut dyn Write) -> Result<
 
 pub(super) fn write_trail(t: &Trail, out: &mut dyn Write) -> Result<(), CliError> {
     writeln!(out, "{} {} {}  event {}  place {}", t.event_type, t.document, t.action, t.event_id, t.place)?;
+    writeln!(out, "  traceparent {}", t.traceparent)?;
     writeln!(out, "  {}  WMS       file {} line {}", t.event_time, t.file, t.line)?;
     writeln!(out, "  {}  agent     captured at {}, epoch {} seq {}", t.captured, t.site, t.epoch, t.seq)?;
     writeln!(out, "  {}  ledger    stored as {}", t.received, t.standing)?;
@@ -137,6 +140,7 @@ fn trail(reads: &impl Reads, batch: &StoredBatch, index: usize, decoded: &Decode
     Ok(Trail {
         place: loc.to_string(),
         event_id: decoded.id,
+        traceparent: traceparent(event, decoded.id),
         event_type: event.event_type.as_str(),
         action: event.action.as_str(),
         document: document_key(event).to_owned(),
@@ -180,6 +184,9 @@ fn states(
     }
     for (consumer, document) in documents {
         states.insert(consumer, format!("applied as {document}"));
+    }
+    for (consumer, who, _) in reads.edits(loc)? {
+        states.entry(consumer).or_default().push_str(&format!(", edited by {who}"));
     }
     Ok(states)
 }

@@ -3,9 +3,11 @@
 //! Reads go to the ledger on a connection of their own. Decisions go through the running service, or, where none holds the state
 //! folder's lock, are made by the command itself.
 
+mod authority;
 mod check;
 mod consumers;
 mod copies;
+mod edit;
 mod erp;
 mod events;
 mod parked;
@@ -17,8 +19,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
+pub use authority::{CaCommand, ca};
 pub use check::check;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, Parser, Subcommand};
+use clap_complete::Shell;
 pub use copies::{backup, restore};
 pub use erp::test as erp_test;
 pub use events::{find, trace};
@@ -59,6 +63,9 @@ pub enum Command {
     /// Sites and their machines
     #[command(subcommand)]
     Sites(SitesCommand),
+    /// The certificate authority, and putting another in its place
+    #[command(subcommand)]
+    Ca(CaCommand),
     /// Settings for an outside broker
     #[command(subcommand)]
     Broker(BrokerCommand),
@@ -81,6 +88,15 @@ pub enum Command {
     Backup(CopyArgs),
     /// Put a checked backup in the place of the ledger
     Restore(CopyArgs),
+    /// Print what makes a shell complete these commands; the packages install it
+    Completions(CompletionsArgs),
+}
+
+/// Which shell.
+#[derive(Debug, Args)]
+pub struct CompletionsArgs {
+    /// Its name
+    pub shell: Shell,
 }
 
 /// Find events.
@@ -165,6 +181,8 @@ pub enum ParkedCommand {
     Show(ShowArgs),
     /// Try again
     Retry(DecideArgs),
+    /// Send another content to one consumer in place of what it refused; the original is kept
+    Edit(edit::EditArgs),
     /// Leave out, for ever
     Skip(DecideArgs),
 }
@@ -265,6 +283,24 @@ pub enum CliError {
         /// Place.
         place: String,
     },
+    /// An event that cannot be edited.
+    #[error("event {place} cannot be edited for {consumer}{}{why}: see parked list", if why.is_empty() { "" } else { "; " })]
+    NotEditable {
+        /// Place.
+        place: String,
+        /// Consumer.
+        consumer: String,
+        /// Why not; empty where it does not wait there.
+        why: &'static str,
+    },
+    /// A change that makes no event.
+    #[error("{text}: {why}; nothing was changed")]
+    Edit {
+        /// What was given.
+        text: String,
+        /// What is wrong with it.
+        why: String,
+    },
     /// Not the name of a destination.
     #[error("no destination is called {name}: the configuration names {known}")]
     NoSuchConsumer {
@@ -340,7 +376,12 @@ impl CliError {
             Self::Service(error) => error.chain().find_map(|cause| cause.downcast_ref()).map_or(69, ledger_code),
             Self::Foreign { .. } => 77,
             Self::Pki(_) | Self::Logging(_) => 69,
-            Self::NoSuchConsumer { .. } | Self::NotParked { .. } | Self::NoSuchGroup { .. } | Self::Refused { .. } => 1,
+            Self::NoSuchConsumer { .. }
+            | Self::NotParked { .. }
+            | Self::NotEditable { .. }
+            | Self::NoSuchGroup { .. }
+            | Self::Refused { .. } => 1,
+            Self::Edit { .. } => 65,
             Self::ErpTest { .. } => 69,
             Self::Consumer(_) => 78,
             Self::Unanswered { .. } | Self::Running => 75,
@@ -406,6 +447,14 @@ fn refuse_foreign(dir: &Path) -> Result<(), CliError> {
 /// # Errors
 /// [`CliError`], whose code is the program's.
 pub fn run(cli: &Cli, out: &mut dyn io::Write) -> Result<(), CliError> {
+    if let Command::Completions(args) = &cli.command {
+        // Made in memory: a closed pipe is an error to be told, not a panic.
+        let mut text = Vec::new();
+        clap_complete::generate(args.shell, &mut Cli::command(), "docksync-aggregator", &mut text);
+        // clap_complete 4.6 writes names with a hyphen in two ways (clap-rs/clap issue 6421): bash would end after the first word.
+        let text = String::from_utf8_lossy(&text).replace("docksync__subcmd__", "docksync__");
+        return out.write_all(text.as_bytes()).map_err(CliError::Output);
+    }
     let config = Config::load(&cli.config)?;
     if !matches!(cli.command, Command::Run | Command::Check) {
         refuse_foreign(&config.state_dir)?;
@@ -417,6 +466,7 @@ pub fn run(cli: &Cli, out: &mut dyn io::Write) -> Result<(), CliError> {
         }
         Command::Check => check(&config, &cli.config, out),
         Command::Sites(command) => sites(&config, command, out),
+        Command::Ca(command) => ca(&config, command, out),
         Command::Broker(command) => broker(&config, command, out),
         Command::Events(EventsCommand::Find(args)) => find(&config, args, out),
         Command::Events(EventsCommand::Trace(args)) => trace(&config, args, out),
@@ -429,9 +479,11 @@ pub fn run(cli: &Cli, out: &mut dyn io::Write) -> Result<(), CliError> {
         Command::Parked(ParkedCommand::List(args)) => list(&config, args, out),
         Command::Parked(ParkedCommand::Show(args)) => show(&config, args, out),
         Command::Parked(ParkedCommand::Retry(args)) => retry(&config, args, out),
+        Command::Parked(ParkedCommand::Edit(args)) => edit::edit(&config, args, out),
         Command::Parked(ParkedCommand::Skip(args)) => skip(&config, args, out),
         Command::Backup(args) => backup(&config, args, out),
         Command::Restore(args) => restore(&config, args, out),
+        Command::Completions(_) => Ok(()),
     }
 }
 

@@ -166,7 +166,7 @@ pub fn skip(config: &Config, args: &DecideArgs, out: &mut dyn Write) -> Result<(
     decide(config, args, OpKind::Skip, out)
 }
 
-fn place(text: &str) -> Result<Loc, CliError> {
+pub(super) fn place(text: &str) -> Result<Loc, CliError> {
     text.parse().map_err(|_| CliError::Place { text: text.to_owned() })
 }
 
@@ -207,21 +207,46 @@ fn decide_one(
         return Err(CliError::NotParked { place: loc.to_string() });
     }
     for target in targets {
-        let ask = Change::Ask { target: target.clone(), kind, loc, reason: args.reason.clone(), by: args.by.clone() };
-        store.change(&[ask])?;
-        let asked = store.reads().ops_waiting(&target)?.into_iter().rev().find(|op| op.loc == loc);
-        let op_id = asked.map_or(0, |op| op.op_id);
-        if is_alone {
-            store = act_alone(config, store, &target)?;
-        }
-        await_answer(store.reads(), op_id)?;
+        store = ask(config, store, is_alone, (&target, kind, loc, &args.reason, &args.by))?;
         writeln!(out, "{} {loc} for {target}: done", kind.as_str())?;
     }
     Ok(store)
 }
 
+/// Has one event tried again by one consumer.
+pub(super) fn retry_one(
+    config: &Config,
+    store: SqliteStore,
+    is_alone: bool,
+    target: &str,
+    (loc, reason, by): (Loc, &str, &str),
+    out: &mut dyn Write,
+) -> Result<(), CliError> {
+    ask(config, store, is_alone, (target, OpKind::Retry, loc, reason, by))?;
+    writeln!(out, "retry {loc} for {target}: done")?;
+    Ok(())
+}
+
+/// Leaves a request, and waits for its answer.
+fn ask(
+    config: &Config,
+    mut store: SqliteStore,
+    is_alone: bool,
+    (target, kind, loc, reason, by): (&str, OpKind, Loc, &str, &str),
+) -> Result<SqliteStore, CliError> {
+    let ask = Change::Ask { target: target.to_owned(), kind, loc, reason: reason.to_owned(), by: by.to_owned() };
+    store.change(&[ask])?;
+    let asked = store.reads().ops_waiting(target)?.into_iter().rev().find(|op| op.loc == loc);
+    let op_id = asked.map_or(0, |op| op.op_id);
+    if is_alone {
+        store = act_alone(config, store, target)?;
+    }
+    await_answer(store.reads(), op_id)?;
+    Ok(store)
+}
+
 /// Who holds the event back: its admission, or consumers.
-fn targets(reads: &SqliteReader, loc: Loc, only: Option<&str>) -> Result<Vec<String>, LedgerError> {
+pub(super) fn targets(reads: &SqliteReader, loc: Loc, only: Option<&str>) -> Result<Vec<String>, LedgerError> {
     if reads.refusal(loc)?.is_some_and(|r| r.state == RefusalState::Open) {
         return Ok(vec![ADMIT_TARGET.to_owned()]);
     }

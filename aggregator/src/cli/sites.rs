@@ -212,7 +212,7 @@ pub fn broker(config: &Config, command: &BrokerCommand, out: &mut dyn Write) -> 
     let pki = open(config)?;
     pki.refresh(Timestamp::now())?;
     let (ca, certificate, key, crl) =
-        (pki.path("ca.pem"), pki.path("server.pem"), pki.path("server.key"), pki.crl_path());
+        (pki.path("trust.pem"), pki.path("server.pem"), pki.path("server.key"), pki.crl_path());
     let acl = args.dir.join("acl");
     let settings = MosquittoSettings {
         addr: config.centre.mqtt,

@@ -6,8 +6,9 @@ use clap::CommandFactory as _;
 
 use super::*;
 use crate::ledger::{
-    Change, CursorRow, DeliveryRow, Loc, Stage, Store as _,
+    Change, CursorRow, DeliveryRow, Loc, Reads as _, Stage, Store as _,
     conformance::{Stream, receipt},
+    reads::SqliteReader,
 };
 
 fn config(dir: &Path) -> Config {
@@ -147,4 +148,73 @@ fn a_destination_is_paused_by_name_and_its_list_says_by_whom() {
     let rows: serde_json::Value = serde_json::from_str(&runs).unwrap();
     assert_eq!((rows[0]["paused"].as_str(), rows[0]["parked"].as_u64()), (None, Some(1)));
     assert!(matches!(unknown, Err(CliError::NoSuchConsumer { known, .. }) if known == "erp"));
+}
+
+fn edit_args(set: &[&str], preview: bool) -> edit::EditArgs {
+    edit::EditArgs {
+        place: "1.1".into(),
+        consumer: "erp".into(),
+        set: set.iter().map(|s| (*s).to_owned()).collect(),
+        preview,
+        reason: "wrong item".into(),
+        by: "kim".into(),
+    }
+}
+
+#[test]
+fn an_edit_is_sent_in_place_of_the_original_which_is_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = fill(dir.path());
+    let set = ["/lines/0/item/sku=0815"];
+
+    let preview = said(|out| edit::edit(&config, &edit_args(&set, true), out));
+    let still = said(|out| parked::list(&config, &ListArgs { limit: 10, json: false }, out));
+    let done = said(|out| edit::edit(&config, &edit_args(&set, false), out));
+    let traced = said(|out| trace(&config, &SearchArgs { text: "R-2".into(), limit: 5, json: false }, out));
+
+    assert!(preview.starts_with("/lines/0/item/sku: \"B\" -> \"0815\"\nwould be sent to erp"), "{preview}");
+    assert!(still.contains("E021"), "{still}");
+    assert!(done.ends_with("retry 1.1 for erp: done\n"), "{done}");
+    assert!(traced.contains("edited by kim"), "{traced}");
+    let reads = SqliteReader::open(&config.ledger_path()).unwrap();
+    let kept = events::decode(&reads.batch(1).unwrap().unwrap()).unwrap();
+    assert_eq!(kept[1].event.lines[0].item.sku, "B", "the ledger keeps what was received");
+    let sent = crate::deliver::load_for_test(&reads, Loc::new(1, 1), "erp");
+    let other = crate::deliver::load_for_test(&reads, Loc::new(1, 1), "other");
+    assert_eq!((sent.event.lines[0].item.sku.as_str(), sent.key), ("0815", kept[1].id.to_string()));
+    assert_eq!(sent.stock.keys().map(|key| key.0.as_str()).collect::<Vec<_>>(), ["0815"]);
+    assert_eq!(other.event.lines[0].item.sku, "B");
+    let audit = reads.audit_rows(1, 100).unwrap();
+    assert!(
+        audit.iter().any(|row| row.entry.act == "edit" && row.entry.detail.contains("wrong item: /lines/0/item/sku")),
+        "{audit:?}"
+    );
+}
+
+#[test]
+fn an_edit_that_makes_no_event_or_is_not_waited_for_changes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = fill(dir.path());
+    let refused = |args: &edit::EditArgs| edit::edit(&config, args, &mut Vec::new()).unwrap_err();
+
+    for (set, why) in [
+        ("sku=1", "a pointer starts with /"),
+        ("/lines/7/item/sku=1", "the event has no /lines/7/item"),
+        ("/lines/0/qty_received=many", "that is no event"),
+        ("/lines/0/quantity=5", "an event has no such field"),
+        ("/lines/0/item/sku=B", "what it says already"),
+        ("/lines/0/item/sku=", "would not be admitted"),
+        ("/event_type=pick_confirmed", "event type"),
+    ] {
+        let error = refused(&edit_args(&[set], false));
+        assert_eq!(error.code(), 65, "{error}");
+        assert!(error.to_string().contains(why), "{set}: {error}");
+    }
+    let elsewhere = refused(&edit::EditArgs { place: "1.0".into(), ..edit_args(&["/lines/0/item/sku=1"], false) });
+    let never = refused(&edit::EditArgs { place: "1.2".into(), ..edit_args(&["/lines/0/item/sku=1"], false) });
+
+    assert!(elsewhere.to_string().contains("cannot be edited for erp: see"), "{elsewhere}");
+    assert!(never.to_string().contains("never admitted"), "{never}");
+    let reads = SqliteReader::open(&config.ledger_path()).unwrap();
+    assert!(reads.edits(Loc::new(1, 1)).unwrap().is_empty());
 }

@@ -477,7 +477,7 @@ impl<B: Books, C: Consumer> Deliverer<B, C> {
         if let Some(delivery) = self.cache.remove(&loc) {
             return Ok(delivery);
         }
-        let read = load::read_one(self.books.reads(), loc).map_err(|e| self.loading(e))?;
+        let read = load::read_one(self.books.reads(), loc, &self.name).map_err(|e| self.loading(e))?;
         read.ok_or_else(|| self.ledger(LedgerError::Absent { what: "event to deliver", at: loc.0 }))
     }
 

@@ -46,7 +46,7 @@ pub(super) fn read_batch(
             fate: if is_others { Fate::Nothing } else { fate(batch, index) },
         };
         let delivery = match loaded.fate {
-            Fate::Deliver => Some(delivery(reads, batch, loaded, decoded)?),
+            Fate::Deliver => Some(delivery(reads, batch, loaded, decoded, consumer)?),
             Fate::Nothing | Fate::Refused => None,
         };
         all.push((loaded, delivery));
@@ -55,12 +55,12 @@ pub(super) fn read_batch(
 }
 
 /// Reads one event for delivery.
-pub(super) fn read_one(reads: &impl Reads, loc: Loc) -> Result<Option<Delivery>, LoadError> {
+pub(super) fn read_one(reads: &impl Reads, loc: Loc, consumer: &str) -> Result<Option<Delivery>, LoadError> {
     let Some(batch) = reads.batch(loc.batch_no())? else { return Ok(None) };
     let Some(decoded) = decode(&batch)?.into_iter().nth(loc.index()) else { return Ok(None) };
     let seq = batch.head.first + loc.index() as u64;
     let loaded = Loaded { loc, epoch: batch.head.epoch, seq, lane: 0, fate: Fate::Deliver };
-    delivery(reads, &batch, loaded, decoded).map(Some)
+    delivery(reads, &batch, loaded, decoded, consumer).map(Some)
 }
 
 fn decode(batch: &StoredBatch) -> Result<Vec<Decoded>, LoadError> {
@@ -83,7 +83,18 @@ pub(crate) fn fate(batch: &StoredBatch, index: usize) -> Fate {
     }
 }
 
-fn delivery(reads: &impl Reads, batch: &StoredBatch, loaded: Loaded, decoded: Decoded) -> Result<Delivery, LoadError> {
+fn delivery(
+    reads: &impl Reads,
+    batch: &StoredBatch,
+    loaded: Loaded,
+    mut decoded: Decoded,
+    consumer: &str,
+) -> Result<Delivery, LoadError> {
+    // Under the key of the original: had that taken effect after all, the edit would have none.
+    if let Some((.., event)) = reads.edits(loaded.loc)?.into_iter().find(|(of, ..)| of == consumer) {
+        let damaged = |_| LedgerError::Damaged { what: "edit of an event", at: loaded.loc.0 };
+        decoded.event = serde_json::from_str(&event).map_err(damaged)?;
+    }
     let prior = batch.priors.iter().find(|(at, _)| *at == loaded.loc.index()).map(|(_, prior)| *prior);
     let (key, stock) = match prior {
         None => (decoded.id.to_string(), effect(&decoded.event, None)),

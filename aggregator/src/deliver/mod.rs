@@ -36,6 +36,16 @@ use docksync_proto::codec::CodecError;
 
 pub(crate) use load::fate;
 
+/// What a consumer would be sent, for tests of other rooms.
+#[cfg(test)]
+pub(crate) fn load_for_test(
+    reads: &impl crate::ledger::Reads,
+    loc: crate::ledger::Loc,
+    consumer: &str,
+) -> crate::consumers::Delivery {
+    load::read_one(reads, loc, consumer).unwrap().unwrap()
+}
+
 use crate::ledger::{LedgerError, error::Disposition};
 
 /// Why deliveries of a consumer ended.

@@ -145,6 +145,17 @@ pub enum Change {
         /// Number.
         document: String,
     },
+    /// What a consumer is sent in place of an event as it was received; the batch keeps the original.
+    Edit {
+        /// Consumer.
+        consumer: String,
+        /// Event.
+        loc: Loc,
+        /// The event as JSON; `None` lets the original count again.
+        event: Option<String>,
+        /// By whom.
+        by: String,
+    },
     /// Adds to the audit trail.
     Audit(Entry),
     /// Asks something of the running service.
@@ -220,6 +231,16 @@ impl SqliteStore {
                 "keep a document number",
                 "INSERT INTO applied VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO UPDATE SET document = excluded.document",
                 params![consumer, loc.0, document, self.now_ms],
+            ),
+            Change::Edit { consumer, loc, event: Some(event), by } => self.run(
+                "keep an edit",
+                "INSERT OR REPLACE INTO edit VALUES (?1, ?2, ?3, ?4, ?5)",
+                params![consumer, loc.0, event, by, self.now_ms],
+            ),
+            Change::Edit { consumer, loc, event: None, .. } => self.run(
+                "take an edit back",
+                "DELETE FROM edit WHERE consumer = ?1 AND loc = ?2",
+                params![consumer, loc.0],
             ),
             Change::Audit(entry) => self.append_audit(entry),
             Change::Ask { target, kind, loc, reason, by } => self.ask(target, *kind, *loc, reason, by),

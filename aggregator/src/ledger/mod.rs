@@ -330,6 +330,11 @@ pub trait Reads {
     /// # Errors
     /// [`LedgerError`].
     fn refusal(&self, loc: Loc) -> Result<Option<RefusalRow>, LedgerError>;
+    /// Who edited an event for which consumer, and what that is sent instead, as JSON.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    fn edits(&self, loc: Loc) -> Result<Vec<(String, String, String)>, LedgerError>;
     /// Requests of operators that wait, for one target.
     ///
     /// # Errors

@@ -298,6 +298,16 @@ impl Reads for SqliteReader {
         Ok(self.refusal_rows("WHERE r.loc = ?1", [loc.0])?.pop())
     }
 
+    fn edits(&self, loc: Loc) -> Result<Vec<(String, String, String)>, LedgerError> {
+        let mut s = self
+            .conn
+            .prepare_cached("SELECT consumer, who, event FROM edit WHERE loc = ?1 ORDER BY consumer")
+            .map_err(sql("read edits"))?;
+        s.query_map([loc.0], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?)))
+            .and_then(Iterator::collect)
+            .map_err(sql("read edits"))
+    }
+
     fn ops_waiting(&self, target: &str) -> Result<Vec<OpRow>, LedgerError> {
         self.all(
             "read requests",

@@ -21,7 +21,11 @@ use super::{
 };
 
 /// Forward only; the place in this list is the schema that a migration leads to.
-const MIGRATIONS: &[&str] = &[include_str!("migrations/001_ledger.sql"), include_str!("migrations/002_young_keys.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("migrations/001_ledger.sql"),
+    include_str!("migrations/002_young_keys.sql"),
+    include_str!("migrations/003_edits.sql"),
+];
 /// 3.51.3 repaired a race between checkpoint and commit of two connections.
 const SQLITE_VERSION_MIN: i32 = 3_051_003;
 /// Page cache.

@@ -2,14 +2,17 @@
 
 use std::{net::IpAddr, time::Duration};
 
-use docksync_proto::site::SiteId;
+use docksync_proto::{identity::hex, site::SiteId};
 use jiff::Timestamp;
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateRevocationListParams, DistinguishedName, DnType,
     ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose, PublicKeyData, RevocationReason,
     RevokedCertParams, SanType, SerialNumber, date_time_ymd,
 };
-use ring::rand::{SecureRandom, SystemRandom};
+use ring::{
+    digest::{SHA256, digest},
+    rand::{SecureRandom, SystemRandom},
+};
 use rustls_pki_types::CertificateDer;
 
 use super::error::PkiError;
@@ -25,7 +28,7 @@ const DAY_SECS: i64 = 24 * 3600;
 /// Life of the authority's own certificate.
 pub(super) const CA_DAYS: i64 = 10 * 365;
 /// Validity starts this much earlier: clocks at sites run behind.
-const BACKDATED_SECS: i64 = DAY_SECS;
+pub(super) const BACKDATED_SECS: i64 = DAY_SECS;
 
 /// A signed certificate and what the register keeps of it.
 #[derive(Debug, Clone)]
@@ -34,6 +37,8 @@ pub(super) struct Issued {
     pub(super) serial: Vec<u8>,
     pub(super) not_before: Timestamp,
     pub(super) not_after: Timestamp,
+    /// SHA-256 of the certificate of the authority that signed it.
+    pub(super) issuer: String,
 }
 
 /// What a certificate is for.
@@ -69,6 +74,18 @@ impl Authority {
         Ok(Self { issuer, der, pem })
     }
 
+    /// SHA-256 of its certificate, in hex.
+    pub(super) fn fingerprint(&self) -> String {
+        hex(digest(&SHA256, &self.der).as_ref())
+    }
+
+    /// When its certificate ends.
+    pub(super) fn until(&self) -> Result<Timestamp, PkiError> {
+        let unreadable = || PkiError::Make { what: "the authority", source: rcgen::Error::CouldNotParseCertificate };
+        let (_, parsed) = x509_parser::parse_x509_certificate(&self.der).map_err(|_| unreadable())?;
+        Timestamp::from_second(parsed.validity().not_after.timestamp()).map_err(|_| unreadable())
+    }
+
     /// Signs a public key for a role.
     pub(super) fn sign(
         &self,
@@ -95,7 +112,7 @@ impl Authority {
         let signed =
             params.signed_by(key, &self.issuer).map_err(|source| PkiError::Make { what: "a certificate", source })?;
         let (not_before, not_after) = validity(now, days);
-        Ok(Issued { pem: signed.pem(), serial, not_before, not_after })
+        Ok(Issued { pem: signed.pem(), serial, not_before, not_after, issuer: self.fingerprint() })
     }
 
     /// The revocation list, in PEM.

@@ -59,7 +59,7 @@ pub struct RenewRequest {
 pub struct Identity {
     /// Certificate of the site and of the authority, in PEM.
     pub certificate: String,
-    /// Certificate of the authority, in PEM.
+    /// Certificate of the authority, in PEM; while it is being replaced that of the next one behind it.
     pub ca: String,
     /// Key that verifies the centre's frames, in hex.
     pub centre_public_key: String,
@@ -181,7 +181,7 @@ impl EnrollState {
         let signed = tokio::task::spawn_blocking(move || {
             let mut pki = pki.lock().unwrap_or_else(PoisonError::into_inner);
             let certificate = work(&mut pki, now)?;
-            Ok((certificate, pki.ca_pem().to_owned(), hex(&pki.centre_public_key()?)))
+            Ok((certificate, pki.trust_pem(), hex(&pki.centre_public_key()?)))
         });
         let signed = signed.await.map_err(|_| Problem::unreadable(StatusCode::INTERNAL_SERVER_ERROR))?;
         let (certificate, ca, centre_public_key) = signed.map_err(|error: PkiError| {

@@ -42,6 +42,41 @@ pub enum PkiError {
         /// Which.
         path: PathBuf,
     },
+    /// A file holds no key that can sign certificates.
+    #[error("{path} holds no PKCS#8 key in PEM that this program can sign with: Ed25519, ECDSA P-256 or P-384, or RSA")]
+    BadIssuingKey {
+        /// Which.
+        path: PathBuf,
+    },
+    /// Others than the owner can read a key.
+    #[error("others than its owner can read {path}; run `chmod 600 {path}`")]
+    KeyExposed {
+        /// Which.
+        path: PathBuf,
+    },
+    /// A certificate that cannot be an authority here.
+    #[error("{path} cannot be the authority: {why}")]
+    Issuing {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        why: &'static str,
+    },
+    /// There is an authority already.
+    #[error("there is an authority already; replace it with `ca rotate`, so that no site is locked out")]
+    AuthorityExists,
+    /// A rotation is under way.
+    #[error("the authority is being replaced already; see `ca show`, and end it with `ca finish`")]
+    RotationBegun,
+    /// No rotation is under way.
+    #[error("the authority is not being replaced; begin with `ca rotate`")]
+    NoRotation,
+    /// Sites would be locked out.
+    #[error(
+        "{} would be locked out: they have not renewed since, or only just; wait, or end it with --leave-behind and give them tokens",
+        .0.iter().map(SiteId::as_str).collect::<Vec<_>>().join(", ")
+    )]
+    SitesWaiting(Vec<SiteId>),
     /// The system gave no random bytes.
     #[error("the system gives no random bytes")]
     Random,
@@ -138,6 +173,8 @@ impl PkiError {
         match self {
             Self::Read { .. } | Self::Write { .. } => "pki_file",
             Self::Incomplete { .. } | Self::BadKey { .. } | Self::BadCertificate { .. } => "pki_damaged",
+            Self::BadIssuingKey { .. } | Self::KeyExposed { .. } | Self::Issuing { .. } => "pki_issuing",
+            Self::AuthorityExists | Self::RotationBegun | Self::NoRotation | Self::SitesWaiting(_) => "pki_rotation",
             Self::Random | Self::Make { .. } | Self::Tls(_) | Self::Verifier(_) => "pki_crypto",
             Self::Store { .. } | Self::NewerStore { .. } => "pki_store",
             Self::SiteExists(_) => "site_exists",
@@ -162,6 +199,13 @@ impl PkiError {
             | Self::Incomplete { .. }
             | Self::BadKey { .. }
             | Self::BadCertificate { .. }
+            | Self::BadIssuingKey { .. }
+            | Self::KeyExposed { .. }
+            | Self::Issuing { .. }
+            | Self::AuthorityExists
+            | Self::RotationBegun
+            | Self::NoRotation
+            | Self::SitesWaiting(_)
             | Self::Random
             | Self::Make { .. }
             | Self::Tls(_)
@@ -190,12 +234,20 @@ impl PkiError {
             | Self::Incomplete { .. }
             | Self::BadKey { .. }
             | Self::BadCertificate { .. }
+            | Self::BadIssuingKey { .. }
             | Self::Random
             | Self::Make { .. }
             | Self::Tls(_)
             | Self::Verifier(_)
             | Self::Store { .. }
             | Self::NewerStore { .. } => false,
+            // Of the command line alone.
+            Self::KeyExposed { .. }
+            | Self::Issuing { .. }
+            | Self::AuthorityExists
+            | Self::RotationBegun
+            | Self::NoRotation
+            | Self::SitesWaiting(_) => true,
             Self::SiteExists(_)
             | Self::SiteUnknown(_)
             | Self::SiteRevoked { .. }

@@ -31,6 +31,11 @@ pub(super) fn store(path: &Path, key: &KeyPair) -> Result<(), PkiError> {
     files::write(path, key.serialize_pem().as_bytes(), SECRET)
 }
 
+/// Reads the key of an authority, which may be a company's own: of whatever kind this program can sign with.
+pub(super) fn load_issuer(path: &Path) -> Result<KeyPair, PkiError> {
+    KeyPair::from_pem(&files::read(path)?).map_err(|_| PkiError::BadIssuingKey { path: path.to_owned() })
+}
+
 /// Reads a key.
 pub(super) fn load(path: &Path) -> Result<KeyPair, PkiError> {
     let bad = || PkiError::BadKey { path: path.to_owned() };

@@ -3,7 +3,8 @@
 //! Takes names of sites and certificate requests; gives tokens, certificates, TLS settings, keys that verify frames, and
 //! the list of revoked certificates (in memory for the listener, as a file for Mosquitto). All keys are Ed25519.
 //!
-//! Folder: `ca.key`, `ca.pem`, `server.key`, `server.pem`, `centre.key`, `centre.pem`, `crl.pem`, `pki.db`. Keys are 0600.
+//! Folder: `ca.key`, `ca.pem`, `server.key`, `server.pem`, `centre.key`, `centre.pem`, `trust.pem`, `crl.pem`, `pki.db`; in an overlap of
+//! authorities `next-ca.key`, `next-ca.pem`. Keys are 0600.
 //! Invariants: a lost CA file stops the program, for a new authority would lock every site out; a token admits one
 //! machine of one site once; tokens are stored only as SHA-256; serial numbers are never reused.
 //!
@@ -16,6 +17,7 @@ pub mod enroll_api;
 mod error;
 mod files;
 mod keys;
+mod rotation;
 mod store;
 mod tls;
 mod token;
@@ -39,6 +41,7 @@ pub use self::{
     copies::{copy, put_back},
     denylist::Denylist,
     error::PkiError,
+    rotation::{Authorities, Issuing, install},
     store::SiteEntry,
     token::Token,
 };
@@ -61,6 +64,8 @@ pub const TOKEN_TTL: Duration = Duration::from_secs(24 * 3600);
 pub struct Pki {
     dir: PathBuf,
     authority: Authority,
+    /// In an overlap, the one that signs sites' certificates from now on.
+    next: Option<Authority>,
     store: Store,
     denylist: watch::Sender<Arc<Denylist>>,
     site_days: i64,
@@ -80,12 +85,15 @@ impl Pki {
     /// [`PkiError`].
     pub fn open_or_create(dir: &Path, server_names: &[String], now: Timestamp) -> Result<Self, PkiError> {
         fs::create_dir_all(dir).map_err(|source| PkiError::Write { path: dir.to_owned(), source })?;
+        rotation::roll_forward(dir)?;
         let authority = open_authority(dir, now)?;
+        let next = rotation::open_next(dir)?;
         let store = Store::open(&dir.join("pki.db"))?;
         let (denylist, _) = watch::channel(Arc::default());
-        let pki = Self { dir: dir.to_owned(), authority, store, denylist, site_days: SITE_DAYS };
+        let pki = Self { dir: dir.to_owned(), authority, next, store, denylist, site_days: SITE_DAYS };
         pki.ensure_own("server", &Role::Server(server_names), &server_names.join(" "), now)?;
         pki.ensure_own("centre", &Role::Centre, authority::CENTRE_NAME, now)?;
+        pki.write_trust()?;
         pki.refresh(now)?;
         Ok(pki)
     }
@@ -202,7 +210,7 @@ impl Pki {
             let used = self.store.token(&token)?.and_then(|entry| entry.used);
             return Err(used.map_or(PkiError::TokenUnknown, used_by));
         }
-        Ok(format!("{}{}", issued.pem, self.authority.pem))
+        Ok(format!("{}{}", issued.pem, self.issuer().pem))
     }
 
     /// Signs a new request for the holder of a valid certificate, who proves it by a signature with its key over the
@@ -221,7 +229,7 @@ impl Pki {
         self.live_site(&site)?;
         let (issued, key) = self.issue(&site, csr_pem, now)?;
         self.store.put_certificate(&site, &issued, &key)?;
-        Ok(format!("{}{}", issued.pem, self.authority.pem))
+        Ok(format!("{}{}", issued.pem, self.issuer().pem))
     }
 
     /// Reads the register again (another process may have revoked) and writes `crl.pem` where it changed.
@@ -233,10 +241,35 @@ impl Pki {
         let denylist = Denylist::new(revoked.iter().map(|(serial, _)| serial.clone()));
         let path = self.crl_path();
         if **self.denylist.borrow() != denylist || !path.exists() {
-            files::write(&path, self.authority.revocation_list(&revoked, now)?.as_bytes(), PUBLIC)?;
+            self.write_revocations(now)?;
             self.denylist.send_replace(Arc::new(denylist));
         }
         Ok(())
+    }
+
+    /// One list of each authority: a broker asks for that of the one that signed.
+    fn write_revocations(&self, now: Timestamp) -> Result<(), PkiError> {
+        let revoked = self.store.revoked()?;
+        let lists: Result<String, PkiError> =
+            self.trusted().map(|authority| authority.revocation_list(&revoked, now)).collect();
+        files::write(&self.crl_path(), lists?.as_bytes(), PUBLIC)
+    }
+
+    /// `trust.pem`: for brokers, which trust what this program trusts.
+    fn write_trust(&self) -> Result<(), PkiError> {
+        files::write(&self.path("trust.pem"), self.trust_pem().as_bytes(), PUBLIC)
+    }
+
+    fn trusted(&self) -> impl Iterator<Item = &Authority> {
+        std::iter::once(&self.authority).chain(&self.next)
+    }
+
+    fn issuer(&self) -> &Authority {
+        self.next.as_ref().unwrap_or(&self.authority)
+    }
+
+    fn roots(&self) -> Vec<CertificateDer<'static>> {
+        self.trusted().map(|authority| authority.der.clone()).collect()
     }
 
     /// Serial numbers of revoked certificates, as they change.
@@ -252,6 +285,11 @@ impl Pki {
     /// Path of one of the authority's own files, such as `ca.pem`, `server.pem`, `centre.key`.
     pub fn path(&self, file: &str) -> PathBuf {
         self.dir.join(file)
+    }
+
+    /// Certificates of all authorities that count, in PEM; that of the server first.
+    pub fn trust_pem(&self) -> String {
+        self.trusted().map(|authority| authority.pem.as_str()).collect()
     }
 
     /// The authority's certificate, in PEM.
@@ -282,7 +320,7 @@ impl Pki {
     /// # Errors
     /// [`PkiError`].
     pub fn server_config(&self) -> Result<Arc<rustls::ServerConfig>, PkiError> {
-        tls::server(&self.path("server.pem"), &self.path("server.key"), Some(&self.authority.der))
+        tls::server(&self.path("server.pem"), &self.path("server.key"), Some(&self.roots()))
     }
 
     /// TLS of the enrolment endpoint: its callers have no certificate yet.
@@ -298,7 +336,7 @@ impl Pki {
     /// # Errors
     /// [`PkiError`].
     pub fn client_config(&self) -> Result<Arc<rustls::ClientConfig>, PkiError> {
-        tls::client(&self.path("centre.pem"), &self.path("centre.key"), &self.authority.der)
+        tls::client(&self.path("centre.pem"), &self.path("centre.key"), &self.roots())
     }
 
     fn live_site(&self, site: &SiteId) -> Result<(), PkiError> {
@@ -323,7 +361,7 @@ impl Pki {
         if found != site.as_str() {
             return Err(PkiError::RequestNames { site: site.clone(), found });
         }
-        let issued = self.authority.sign(&Role::Site(site), &request.public_key, now, self.site_days)?;
+        let issued = self.issuer().sign(&Role::Site(site), &request.public_key, now, self.site_days)?;
         Ok((issued, request.public_key.der_bytes().to_vec()))
     }
 
@@ -354,6 +392,8 @@ impl Pki {
             keys::store(&key_path, &key)?;
             key
         };
+        // With the authority it changes too.
+        let names = format!("{names}\n{}", self.authority.fingerprint());
         let is_current = fs::read_to_string(&names_path).is_ok_and(|kept| kept == names)
             && certificate_path.exists()
             && tls::days_left(&certificate_path, now)? >= OWN_DAYS_LEFT_MIN;
@@ -370,7 +410,7 @@ impl Pki {
 fn open_authority(dir: &Path, now: Timestamp) -> Result<Authority, PkiError> {
     let (key_path, pem_path) = (dir.join("ca.key"), dir.join("ca.pem"));
     let key: KeyPair = match (key_path.exists(), pem_path.exists(), dir.join("pki.db").exists()) {
-        (true, true, _) => keys::load(&key_path)?,
+        (true, true, _) => keys::load_issuer(&key_path)?,
         (false, true, _) | (false, _, true) => return Err(PkiError::Incomplete { path: key_path }),
         (true, false, true) => return Err(PkiError::Incomplete { path: pem_path }),
         // The key is written first, so this is a start that was cut short: no certificate was given yet.

@@ -13,8 +13,10 @@ use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, 
 
 use super::{authority::Issued, error::PkiError, token::Token};
 
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
 const SCHEMA: &str = include_str!("schema.sql");
+/// Certificates name their authority, since it can be replaced; those before were signed by the first.
+const TO_2: &str = "ALTER TABLE certificate ADD COLUMN issuer TEXT NOT NULL DEFAULT ''";
 const BUSY_WITHIN: Duration = Duration::from_secs(5);
 
 /// One site of the register.
@@ -71,6 +73,9 @@ impl Store {
             let found: i64 = tx.query_row("PRAGMA user_version", [], |row| row.get(0))?;
             if found == 0 {
                 tx.execute_batch(SCHEMA)?;
+            }
+            if found < 2 {
+                tx.execute_batch(TO_2)?;
                 tx.pragma_update(None, "user_version", VERSION)?;
             }
             Ok(found)
@@ -232,6 +237,19 @@ impl Store {
         })
     }
 
+    /// Authority of the certificate that a site got last, and the beginning of that certificate.
+    pub(super) fn latest_issuer(&self, site: &SiteId) -> Result<Option<(String, Timestamp)>, PkiError> {
+        self.read("look for the newest certificate", |db| {
+            db.query_row(
+                "SELECT issuer, not_before FROM certificate WHERE site_id = ?1 AND revoked_at IS NULL
+                 ORDER BY not_before DESC, rowid DESC LIMIT 1",
+                [site.as_str()],
+                |row| Ok((row.get(0)?, time(row, 1)?)),
+            )
+            .optional()
+        })
+    }
+
     /// Revokes a site with all its certificates and open tokens.
     pub(super) fn revoke(&mut self, site: &SiteId, now: Timestamp) -> Result<(), PkiError> {
         self.write("revoke a site", |tx| {
@@ -264,8 +282,15 @@ impl Store {
 
 fn insert_certificate(tx: &Transaction<'_>, site: &SiteId, issued: &Issued, key: &[u8]) -> rusqlite::Result<()> {
     tx.execute(
-        "INSERT INTO certificate (serial, site_id, public_key, not_before, not_after) VALUES (?1, ?2, ?3, ?4, ?5)",
-        params![issued.serial, site.as_str(), key, issued.not_before.as_second(), issued.not_after.as_second()],
+        "INSERT INTO certificate (serial, site_id, public_key, not_before, not_after, issuer) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        params![
+            issued.serial,
+            site.as_str(),
+            key,
+            issued.not_before.as_second(),
+            issued.not_after.as_second(),
+            issued.issuer
+        ],
     )
     .map(|_| ())
 }

@@ -2,6 +2,9 @@
 
 use super::*;
 
+#[path = "rotation_tests.rs"]
+mod rotation;
+
 const NOW: i64 = 1_800_000_000;
 
 struct Desk {

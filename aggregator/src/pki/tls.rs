@@ -11,7 +11,7 @@ use super::{error::PkiError, files};
 pub(super) fn server(
     chain: &Path,
     key: &Path,
-    clients: Option<&CertificateDer<'static>>,
+    clients: Option<&[CertificateDer<'static>]>,
 ) -> Result<Arc<ServerConfig>, PkiError> {
     let provider = Arc::new(ring::default_provider());
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
@@ -28,7 +28,7 @@ pub(super) fn server(
     Ok(Arc::new(config))
 }
 
-pub(super) fn client(chain: &Path, key: &Path, ca: &CertificateDer<'static>) -> Result<Arc<ClientConfig>, PkiError> {
+pub(super) fn client(chain: &Path, key: &Path, ca: &[CertificateDer<'static>]) -> Result<Arc<ClientConfig>, PkiError> {
     let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
         .map_err(PkiError::Tls)?
@@ -47,9 +47,11 @@ pub(super) fn days_left(path: &Path, now: Timestamp) -> Result<i64, PkiError> {
     Ok((certificate.validity().not_after.timestamp() - now.as_second()) / (24 * 3600))
 }
 
-fn roots(ca: &CertificateDer<'static>) -> Result<RootCertStore, PkiError> {
+fn roots(ca: &[CertificateDer<'static>]) -> Result<RootCertStore, PkiError> {
     let mut roots = RootCertStore::empty();
-    roots.add(ca.clone()).map_err(PkiError::Tls)?;
+    for certificate in ca {
+        roots.add(certificate.clone()).map_err(PkiError::Tls)?;
+    }
     Ok(roots)
 }
 

@@ -15,7 +15,7 @@ const QUEUED_MESSAGES_MAX: u32 = 10_000;
 pub struct MosquittoSettings<'a> {
     /// Where it listens for sites and for the centre.
     pub addr: SocketAddr,
-    /// `ca.pem` of the authority.
+    /// `trust.pem` of the authority: all that count while it is being replaced.
     pub ca: &'a Path,
     /// `server.pem`.
     pub certificate: &'a Path,

@@ -4,6 +4,7 @@
 //! nothing here measures time to decide. Only processes that were started here are ended, by their own handles.
 
 pub mod centre;
+pub mod destination;
 pub mod process;
 pub mod site;
 pub mod tryton;
