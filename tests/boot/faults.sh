@@ -9,7 +9,6 @@ drop /srv/wms/export/ship killed 31 33
 check "... and events arrive" until_true 60 has_events killed 3
 
 # The watchdog, with a patience that a test has: some pings long.
-journal_says() { holds "$(inside journalctl -q --no-pager -u "docksync-$1")" "$2"; }
 for part in agent:3 aggregator:12; do
     patience=${part#*:} part=${part%:*}
     inside install -d "/run/systemd/system/docksync-$part.service.d"

@@ -1,6 +1,5 @@
 # Exports become events in the ledger, from folders that the sandbox closes and a drop-in opens.
 
-has_events() { in_ledger "SHIP_$1.csv" "$2"; }
 headline() { [ -n "$(show "$1" StatusText)" ]; }
 for part in agent aggregator; do
     check "$part: systemctl status tells the headline" until_true 20 headline "$part"

@@ -46,7 +46,7 @@ holds() { case $1 in *"$2"*) ;; *) printf 'not there: %s\nin: %s\n' "$2" "$1"; r
 
 # A bare Debian, once. Another list of packages is another base.
 make_base() {
-    local include=systemd,systemd-sysv,dbus,procps,iproute2,libpam-systemd,init-system-helpers,sudo,rpm
+    local include=systemd,systemd-sysv,dbus,procps,iproute2,libpam-systemd,init-system-helpers,sudo,rpm,libfaketime
     local cache=${XDG_CACHE_HOME:-$HOME/.cache}/docksync-boot mirror
     base=$cache/bookworm-$(printf '%s' "$include" | sha256sum | cut -c1-12)
     [ ! -d "$base" ] || return 0
@@ -66,12 +66,16 @@ make_base() {
 
 # Two versions of everything; what differs is the number alone.
 make_packages() {
-    local part pids
+    local part pids programs=$work/programs
+    # What packaging/build would do three times.
+    mkdir -p "$programs"
+    strip --strip-unneeded -o "$programs/docksync-agent" "$bin_dir/docksync-agent" &
+    strip --strip-unneeded -o "$programs/docksync-aggregator" "$bin_dir/docksync-aggregator" && wait
     old_version=$(sed -n '/^\[workspace.package\]/,/^\[/s/^version *= *"\(.*\)"/\1/p' "$root/Cargo.toml")
     new_version=$old_version.1
     pids=()
     for part in "old $old_version" "new $new_version" "again $old_version"; do
-        "$root/packaging/build" --bin-dir "$bin_dir" --out "$work/${part% *}" --version "${part#* }" --fast \
+        "$root/packaging/build" --bin-dir "$programs" --out "$work/${part% *}" --version "${part#* }" --fast \
             >"$work/build-${part% *}.log" 2>&1 &
         pids+=($!)
     done
@@ -86,7 +90,7 @@ boot() {
     mkdir -p "$work/root$packages_in"
     [ -d "$work/root$packages_in/old" ] || cp -a "$work/old" "$work/new" "$work/root$packages_in/"
     echo site >"$work/root/etc/hostname"
-    printf '127.0.0.1 localhost site centre.test\n' >"$work/root/etc/hosts"
+    printf '127.0.0.1 localhost site centre.test centre.example.com\n' >"$work/root/etc/hosts"
     systemd-nspawn --quiet --directory="$work/root" --machine="docksync-boot-$$" --boot --register=no --keep-unit \
         --private-network --console=pipe </dev/null >>"$work/boot.log" 2>&1 &
     nspawn=$!
@@ -101,6 +105,26 @@ boot() {
         sleep 0.2
     done
     return 1
+}
+
+# The bare Debian with a layer of its own for what is written, or a copy of it where the file system has no layers.
+make_root() {
+    mkdir -p "$work/root" "$work/upper" "$work/layer"
+    mount -t overlay -o "lowerdir=$base,upperdir=$work/upper,workdir=$work/layer" docksync-boot "$work/root" 2>/dev/null ||
+        cp -a "$base/." "$work/root/"
+}
+
+remove_root() {
+    ! mountpoint -q "$work/root" || umount "$work/root" || return
+    rm -rf --one-file-system "$work/root" "$work/upper" "$work/layer"
+}
+
+# A machine on which nothing was installed yet, in the place of the one there is.
+another_machine() {
+    power_off
+    remove_root || die "cannot take the old container down"
+    make_root
+    boot || die "another container does not boot: $(tail -n 1 "$work/boot.log")"
 }
 
 # inside COMMAND...: as root in the container.
@@ -121,7 +145,47 @@ install_deb() { inside sh -c "dpkg -i $packages_in/$2/docksync-$1_*.deb 2>&1"; }
 new_process() { local now; now=$(show "$1" MainPID); [ "$now" != 0 ] && [ "$now" != "$2" ] && is_state "$1" active; }
 waiting() { agent queue stat --json | sed -n 's/.*"waiting":\([0-9]*\).*/\1/p'; }
 waits() { same "$(waiting)" "$1"; }
-in_ledger() { same "$(centre events find "$1" --json | grep -o '"event_id"' | wc -l)" "$2"; }
+in_ledger() { same "$(centre events find "$1" --limit 100000 --json | grep -o '"event_id"' | wc -l)" "$2"; }
+site_says() { holds "$(agent status)" "$1"; }
+journal_says() { holds "$(inside journalctl -q --no-pager -u "docksync-$1")" "$2"; }
+has_events() { in_ledger "SHIP_$1.csv" "$2"; }
+
+# A centre with one destination.
+centre_settings() {
+    inside tee /etc/docksync/aggregator.toml >/dev/null <<'TOML'
+[centre]
+name = "Boot test"
+mqtt = "127.0.0.1:8883"
+enroll = "127.0.0.1:8443"
+certificate_names = ["centre.test"]
+
+[[consumer]]
+name = "staging"
+kind = "sql"
+path = "/var/lib/docksync-aggregator/staging.sqlite"
+TOML
+}
+
+# site_settings FOLDER...: a site with a WMS that exports into these folders, and with little patience.
+site_settings() {
+    local folder
+    inside useradd --create-home wms
+    inside install -d -o wms -g wms /srv/wms /srv/wms/export "$@"
+    {
+        printf '[site]\nid = "DC7"\nname = "Memphis"\ntime_zone = "America/Chicago"\n'
+        printf '[centre]\nhost = "centre.test"\nreconnect_max = "2s"\n[intake]\nrescan = "1s"\n'
+        for folder in "$@"; do
+            printf '[[feed]]\nname = "ship%s"\nfolder = "%s"\nprofile = "feeds/ship-csv.toml"\n' "${folder//\//-}" "$folder"
+        done
+    } | inside tee /etc/docksync/agent.toml >/dev/null
+}
+
+# enroll SITE: by a one-time token of the centre.
+enroll() {
+    local token
+    token=$(centre sites add "$1" --name Memphis --time-zone America/Chicago | grep '^dsk1-') || return 1
+    inside sudo -u docksync-agent docksync-agent enroll --url https://centre.test:8443 --token-file - <<<"$token"
+}
 
 # drop FOLDER NAME FROM TO: an export with one shipment for each number, as a WMS writes it: aside, then renamed.
 drop() {
@@ -142,9 +206,9 @@ power_off() {
 finish() {
     power_off
     if [ -n "$keep" ]; then
-        echo "kept: $work"
+        echo "kept: $work; to be rid of it: umount $work/root, if mounted, and rm -rf $work"
     else
-        rm -rf "$work"
+        remove_root && rm -rf --one-file-system "$work"
     fi
 }
 

@@ -22,3 +22,7 @@ for part in agent aggregator; do
 done
 both=$(for part in agent aggregator; do files_of "$work"/old/docksync-${part}_*.deb; done | sort | uniq -d)
 check "no file is in both packages" same "$both" ""
+field() { dpkg-deb --field "$work"/old/docksync-"$1"_*.deb "$2"; }
+check "aggregator: asks for the system's authorities, for destinations over HTTPS" same "$(field aggregator Recommends)" ca-certificates
+check "... the rpm too" holds "$(rpm -qp --recommends "$work"/old/docksync-aggregator-*.rpm)" ca-certificates
+check "agent: trusts the centre's own authority, and asks for none" same "$(field agent Recommends)" ""

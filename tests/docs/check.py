@@ -74,6 +74,15 @@ def rule_problems(rule):
         yield f"{name}: runbook_url {notes.get('runbook_url')}"
 
 
+def code_problems(rules):
+    """A code leads from the alert to the site's page, so the page must have it."""
+    shown = "".join(path.read_text() for path in (ROOT / "agent/src").rglob("*.rs"))
+    for rule in rules:
+        code = rule["annotations"].get("code")
+        if code and f'"{code}"' not in shown:
+            yield f"{rule['alert']}: no page shows the code {code}"
+
+
 def test_problems(names):
     fires, rests = set(), set()
     for path in RULE_TESTS:
@@ -199,6 +208,7 @@ def monitoring():
         check(f"rules: promtool test {path.name}", [command("promtool", "test", "rules", path)])
     check("rules: every alert is tested both ways", list(test_problems(names)))
     check("rules: names, labels and annotations", [p for rule in rules for p in rule_problems(rule)] + [n for n in names if names.count(n) > 1])
+    check("rules: every code is one of the site's page", list(code_problems(rules)))
     check("rules: every figure is there", [f"{r['alert']}: there is no figure {n}" for r in rules for n in used(r["expr"]) - known])
     check("alerts.md: a paragraph for each alert", list(section_problems(rules)))
     check("alerts.html: a place for each alert", list(html_problems(rules)))
@@ -263,7 +273,39 @@ def command_problems(program, page):
 
 def long_flags(text):
     """Flags in the source: programs that were built before are no reason to leave a new one out of the page."""
-    return {name.replace("_", "-") for name in re.findall(r"#\[arg\(long[^\]]*\)\]\s*pub (\w+):", text)}
+    found = re.findall(r'#\[arg\(long(?: = "([\w-]+)")?[^\]]*\)\]\s*pub (\w+):', text)
+    return {given or name.replace("_", "-") for given, name in found}
+
+
+def synopsis(page):
+    """Commands of each entry of the SYNOPSIS, as tuples of words, with the entry's flags."""
+    source = (MAN / page).read_text()
+    for entry in re.split(r"^\.Nm\n", re.search(r"^\.Sh SYNOPSIS\n(.*?)^\.Sh ", source, re.M | re.S)[1], flags=re.M):
+        named = re.search(r"^\.Cm (.*)$", entry, re.M)
+        if not named:
+            continue
+        first, *others = [part.split() for part in named[1].split(" | ")]
+        yield [tuple(first), *(tuple(first[:-1] + other) for other in others)], set(re.findall(r" -([a-z][\w-]*)", entry))
+
+
+def synopsis_problems(program, page):
+    of = {words: own - {"help", "version"} for words, own, _ in walk(program)}
+    # Taken everywhere, used here by nobody.
+    of[("completions",)] = of.get(("completions",), set()) - {"config"}
+    leaves = {words for words in of if not any(other[: len(words)] == words and other != words for other in of)}
+    seen = set()
+    for commands, flags in synopsis(page):
+        seen.update(commands)
+        known = set().union(*(of.get(words, set()) for words in commands))
+        for words in commands:
+            if words not in leaves and words != ("help",):
+                yield f"`{' '.join(words)}` stands in the SYNOPSIS of {page} and is no command"
+            for flag in sorted(of.get(words, set()) - flags):
+                yield f"--{flag} of `{' '.join(words)}` is not in its line of the SYNOPSIS of {page}"
+        for flag in sorted(flags - known):
+            yield f"--{flag} in the SYNOPSIS of `{' '.join(commands[0])}` is no flag of it"
+    for words in sorted(leaves - seen):
+        yield f"`{' '.join(words)}` is not in the SYNOPSIS of {page}"
 
 
 def together(words, text):
@@ -365,6 +407,22 @@ def config_code_problems(paths, page, pattern):
                 yield f"key {key} of {path} is not in {page}"
 
 
+def reload_problems(page):
+    """Which keys a reload takes is said as agent/src/config/values.rs has it."""
+    body = (ROOT / "agent/src/config/values.rs").read_text().split("#[cfg(test)]")[0]
+    says = {key: how for key, how in re.findall(r'\badd\("([\w.]+)",.*?\b(now|restart)\);', body, re.S)}
+    source = (MAN / page).read_text()
+    told = {}
+    for item, how in (("reload", "now"), ("restart", "restart")):
+        part = re.search(rf"^\.It {item}\n(.*?)^\.(?:It|El)", source, re.M | re.S)
+        told |= dict.fromkeys(re.findall(r"^\.Ic (\w+\.[\w.]+)", part[1] if part else "", re.M), how)
+    if len(says) < 15:
+        yield f"values.rs is not understood: {says}"
+    for key in sorted(says.keys() | told.keys()):
+        if says.get(key) != told.get(key):
+            yield f"{key}: the program says {says.get(key)}, {page} says {told.get(key)}"
+
+
 def exit_problems(page, path, pattern):
     text = rendered(page)
     for code in sorted(set(re.findall(pattern, (ROOT / path).read_text())), key=int):
@@ -380,6 +438,7 @@ def pages(bin_dir):
     check("man docksync-agent.toml.5: every key of the reference", list(key_problems("config/agent.toml", "docksync-agent.toml.5")))
     agent = ["agent/src/config/read.rs", "agent/src/config/feeds.rs"]
     check("man docksync-agent.toml.5: every key of the code", list(config_code_problems(agent, "docksync-agent.toml.5", asked)))
+    check("man docksync-agent.toml.5: what a reload takes", list(reload_problems("docksync-agent.toml.5")))
     check("man docksync-aggregator.toml.5: every key of the reference", list(key_problems("config/aggregator.toml", "docksync-aggregator.toml.5")))
     centre = sorted(path.relative_to(ROOT) for path in (ROOT / "aggregator/src/config").glob("*.rs") if path.stem not in ("read", "report"))
     own = r'(?:\.(?:text|texts|parsed|word|words|number|flag|pairs|table|tables|table_if_any)\(\s*|required\(section, |address\(|\bnumber\()"([a-z_]+)"'
@@ -390,20 +449,34 @@ def pages(bin_dir):
     check("man docksync-aggregator.8: every exit code", list(exit_problems("docksync-aggregator.8", "aggregator/src/cli/mod.rs", r"=> (\d+),")))
     for program in PROGRAMS:
         name = f"man {program}.8: every command and flag of --help"
+        in_synopsis = f"man {program}.8: every command with its flags in the SYNOPSIS"
         if bin_dir:
             check(name, list(command_problems(bin_dir / program, f"{program}.8")))
+            check(in_synopsis, list(synopsis_problems(bin_dir / program, f"{program}.8")))
         else:
-            skipped.append(name)
-            print(f"skip   {name}: no --bin-dir")
+            for left_out in (name, in_synopsis):
+                skipped.append(left_out)
+                print(f"skip   {left_out}: no --bin-dir")
 
 
 # ---- words in the texts
 
 
-def text_problems(path, commands):
+def typed(path):
+    """Commands of a text: quoted or indented ones of Markdown, those of a manual page's examples, any in the words after an installation."""
     text = path.read_text()
-    for quoted in re.findall(r"`(docksync-(?:agent|aggregator) [^`]*)`|^    (docksync-(?:agent|aggregator) .*)$", text, re.M):
-        words = (quoted[0] or quoted[1]).split()
+    if path.suffix == ".md":
+        found = re.findall(r"`(docksync-(?:agent|aggregator) [^`]*)`|^    (docksync-(?:agent|aggregator) .*)$", text, re.M)
+        return [one or two for one, two in found]
+    if path.suffix in (".5", ".8"):
+        parts = re.findall(r"^\.Bd -literal.*?\n(.*?)^\.Ed", text, re.M | re.S)
+        return re.findall(r"^(?:sudo (?:-u \S+ )?)?(docksync-(?:agent|aggregator) .*)$", "".join(parts).replace("\\e\n", ""), re.M)
+    return re.findall(r"(?<![-/\w])(docksync-(?:agent|aggregator) (?!is |docksync-).*?)(?=,|; |$)", text, re.M)
+
+
+def text_problems(path, commands):
+    for quoted in typed(path):
+        words = quoted.split()
         program, rest = words[0], words[1:]
         best = max((c for c in commands[program] if tuple(rest[: len(c)]) == c), key=len, default=())
         flags = {word[2:] for word in rest if word.startswith("--")}
@@ -454,14 +527,44 @@ def mosquitto_problems(bin_dir):
 def texts(bin_dir):
     check("brokers: a page each, with sources and topics", list(broker_problems()))
     if not bin_dir:
-        for name in ("texts: every command that they name is there", "brokers: mosquitto.md says what the command writes", "figures: the running programs"):
+        completions = [f"completions: {name}" for name in PROGRAMS]
+        for name in (*completions, "texts: every command that they name is there", "brokers: mosquitto.md says what the command writes", "figures: the running programs"):
             skipped.append(name)
             print(f"skip   {name}: no --bin-dir")
         return
     commands = {name: {words: flags for words, flags, _ in walk(bin_dir / name)} for name in PROGRAMS}
-    files = [MONITORING / "alerts.md", *sorted(BROKERS.glob("*.md"))]
+    files = [MONITORING / "alerts.md", *sorted(BROKERS.glob("*.md")), *(MAN / page for page in PAGES)]
+    files += [ROOT / f"packaging/{part}/next-steps" for part in ("agent", "aggregator")]
     check("texts: every command that they name is there", [p for path in files for p in text_problems(path, commands)])
     check("brokers: mosquitto.md says what the command writes", list(mosquitto_problems(bin_dir)))
+    for name in PROGRAMS:
+        check(f"completions: {name}", list(completion_problems(bin_dir / name)))
+
+
+def completion_problems(program):
+    """What bash offers behind every command, and that the other shells' files are not empty."""
+    def made(shell):
+        done = subprocess.run([program, "completions", shell], capture_output=True, text=True)
+        return done.stdout if done.returncode == 0 else ""
+    for shell in ("zsh", "fish"):
+        if program.name not in made(shell):
+            yield f"{shell}: nothing about {program.name}"
+    # As packaging/build mends it.
+    script = made("bash").replace("docksync__subcmd__", "docksync__")
+    function = re.search(r"complete -F (\S+)", script)
+    if not function:
+        yield "bash: no completion is defined"
+        return
+    commands = [(words, flags) for words, flags, _ in walk(program) if words]
+    for words, _ in commands:
+        script += f"\nCOMP_WORDS=({program.name} {' '.join(words)} --) COMP_CWORD={len(words) + 1}; COMPREPLY=()\n"
+        script += f'{function[1]} {program.name} -- {words[-1]}; echo "${{COMPREPLY[*]}}"\n'
+    offered = subprocess.run(["bash"], input=script, capture_output=True, text=True)
+    if offered.stderr:
+        yield offered.stderr
+    for (words, flags), line in zip(commands, offered.stdout.splitlines(), strict=True):
+        for flag in sorted(flags - set(line.replace("--", "").split())):
+            yield f"bash does not offer --{flag} behind `{' '.join(words)}`"
 
 
 # ---- the running programs

@@ -52,23 +52,20 @@ def one(pattern, text):
 
 
 def families_of(text):
-    for statement in re.findall(r"let ([^=;]*?) = ([^;]*Family::<[^;]*);", text, re.S):
-        left = re.findall(r"\w+", statement[0])
-        kinds = re.findall(r"Family::<\w+, (\w+)>", statement[1])
-        if len(left) != len(kinds):
-            raise Unknown(f"families {statement[0]}")
-        yield from zip(left, kinds)
-
-
-    for name in re.findall(r"let (\w+) = Value::default\(\);", text):
-        yield name, "Gauge"
+    """Names that a `let` binds to figures, with the kind of each: families, and figures without labels."""
+    for left, right in re.findall(r"let ([^=;]*?) = ([^;]*);", text, re.S):
+        kinds = [one or two or "Gauge" for one, two in re.findall(r"Family::<\w+, (\w+)>::default|\b(Gauge|Counter)::<\w+>::default|\bValue::default", right)]
+        bound = re.findall(r"\w+", left)
+        if kinds and len(bound) != len(kinds):
+            raise Unknown(f"figures {left}")
+        yield from zip(bound, kinds)
 
 
 SUFFIX = {"gauge": "", "bytes": "_bytes", "seconds": "_seconds", "moment": "_seconds", "counter": "_total"}
 
 
 def helpers(text):
-    for call, name in re.findall(r'\b(gauge|bytes|seconds|moment|counter)\(to, "(\w+)"', text):
+    for call, name in re.findall(r'\b(gauge|bytes|seconds|moment|counter)\(\s*to,\s*"(\w+)"', text):
         yield call, name, SUFFIX[call]
     # `moment(to, name, ...)` with the name from a match above it.
     for body in re.findall(r"\nfn \w+\([^)]*\)[^{]*\{\n(.*?)\n}\n", text, re.S):
