@@ -3,10 +3,7 @@
 use std::io::Write;
 
 use super::CliError;
-use crate::{
-    config::{Config, ConsumerKind},
-    consumers::erp::tryton::rpc::Failure,
-};
+use crate::config::{Config, ConsumerKind};
 
 /// Logs in to every ERP of the configuration and asks whether it takes events. Nothing is sent.
 ///
@@ -23,7 +20,7 @@ pub fn test(config: &Config, out: &mut dyn Write) -> Result<(), CliError> {
             Ok(version) => writeln!(out, "{name}: {url} takes events, its module speaks version {version}")?,
             Err(failure) => {
                 failed += 1;
-                writeln!(out, "{name}: {url} does not take events: {}", words(&failure))?;
+                writeln!(out, "{name}: {url} does not take events: {}", failure.words())?;
             }
         }
     }
@@ -31,12 +28,4 @@ pub fn test(config: &Config, out: &mut dyn Write) -> Result<(), CliError> {
         writeln!(out, "the configuration names no ERP")?;
     }
     if failed > 0 { Err(CliError::ErpTest { failed, tested }) } else { Ok(()) }
-}
-
-fn words(failure: &Failure) -> String {
-    match failure {
-        Failure::Refused(refusal) => format!("{}: {}", refusal.kind, refusal.message),
-        Failure::Fault { class, reason, .. } => format!("{}: {reason}", class.as_str()),
-        Failure::Unknown { reason, .. } => reason.clone(),
-    }
 }

@@ -10,17 +10,19 @@ use futures_util::{StreamExt as _, stream};
 use regex::Regex;
 use reqwest::{
     Client, StatusCode,
-    header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER},
+    header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue},
 };
 use serde_json::Value;
 use tokio::runtime::Handle;
 
-use super::{Capability, Consumer, ConsumerError, Delivery, FaultClass, LookUp, Outcome, json::event_json};
+use super::{
+    Capability, Consumer, ConsumerError, Delivery, FaultClass, LookUp, Outcome,
+    json::event_json,
+    wire::{self, REASON_CHARS_MAX, chain, escape, read, retry_after},
+};
 
 /// Most bytes of an answer that are read.
 const ANSWER_BYTES_MAX: usize = 256 * 1024;
-/// Most characters of an answer that a reason repeats.
-const REASON_CHARS_MAX: usize = 2_000;
 
 /// What an answer means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,6 +46,12 @@ pub struct Rule {
     pub body: Option<Regex>,
     /// What it means.
     pub meaning: Meaning,
+}
+
+impl Rule {
+    fn fits(&self, status: StatusCode, body: &str) -> bool {
+        self.status.is_none_or(|s| s == status.as_u16()) && self.body.as_ref().is_none_or(|b| b.is_match(body))
+    }
 }
 
 /// How a destination is spoken to.
@@ -85,8 +93,6 @@ impl HttpConsumer {
     /// # Errors
     /// [`ConsumerError::Client`].
     pub fn new(profile: Profile, runtime: Handle) -> Result<Self, ConsumerError> {
-        // Another room may have named the provider before: it is the same one.
-        drop(rustls::crypto::ring::default_provider().install_default());
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         if let Some(value) = &profile.authorization {
@@ -94,13 +100,7 @@ impl HttpConsumer {
             value.set_sensitive(true);
             headers.insert(AUTHORIZATION, value);
         }
-        let client = Client::builder()
-            .default_headers(headers)
-            .timeout(profile.timeout)
-            // A redirect would repeat a POST elsewhere.
-            .redirect(reqwest::redirect::Policy::none())
-            .build()
-            .map_err(|source| ConsumerError::Client { url: profile.url.clone(), source })?;
+        let client = wire::client(&profile.url, profile.timeout, headers)?;
         Ok(Self { client, profile, runtime })
     }
 }
@@ -160,29 +160,14 @@ async fn post(client: &Client, profile: &Profile, delivery: &Delivery) -> Outcom
     }
 }
 
-/// The answer's body, cut at `bytes_max`.
-pub(super) async fn read(mut response: reqwest::Response, bytes_max: usize) -> Result<Vec<u8>, reqwest::Error> {
-    let mut body = Vec::new();
-    while let Some(part) = response.chunk().await? {
-        body.extend_from_slice(&part);
-        if body.len() >= bytes_max {
-            body.truncate(bytes_max);
-            break;
-        }
-    }
-    Ok(body)
-}
-
 /// What an answer means for the event; pure.
 fn judge(profile: &Profile, status: StatusCode, after_ms: Option<u64>, body: &[u8]) -> Outcome {
     let text = String::from_utf8_lossy(body);
     let json: Option<Value> = serde_json::from_slice(body).ok();
     let at = |pointer: &str| number(json.as_ref(), pointer);
     let reason = || format!("{status}: {}", text.chars().take(REASON_CHARS_MAX).collect::<String>());
-    let fits = |rule: &&Rule| {
-        rule.status.is_none_or(|s| s == status.as_u16()) && rule.body.as_ref().is_none_or(|b| b.is_match(&text))
-    };
-    let meaning = profile.rules.iter().find(fits).map(|rule| rule.meaning).or_else(|| by_status(status));
+    let rule = profile.rules.iter().find(|rule| rule.fits(status, &text));
+    let meaning = rule.map(|rule| rule.meaning).or_else(|| by_status(status));
     match meaning {
         None if status.is_success() => Outcome::Applied(at(&profile.document_pointer)),
         // 5xx and what HTTP does not define: the effect may be there.
@@ -220,29 +205,43 @@ async fn ask(client: &Client, profile: &Profile, delivery: &Delivery) -> LookUp 
     let document = docksync_proto::identity::document_key(&delivery.event);
     let url = template.replace("{key}", &escape(&delivery.key)).replace("{document}", &escape(document));
     let request = client.get(url).header("traceparent", traceparent(&delivery.event, delivery.id));
-    let no_answer = |class, reason| LookUp::NoAnswer { class, reason };
+    let lost = |error: reqwest::Error| LookUp::NoAnswer { class: FaultClass::Outage, reason: chain(&error) };
     match request.send().await {
-        Ok(response) => match response.status() {
-            StatusCode::NOT_FOUND => LookUp::Absent,
-            status if status.is_success() => match read(response, ANSWER_BYTES_MAX).await {
-                Ok(body) => found(profile, &body),
-                Err(error) => no_answer(FaultClass::Outage, chain(&error)),
-            },
-            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-                no_answer(FaultClass::Auth, "the look-up is not allowed".to_owned())
+        Ok(response) => {
+            let status = response.status();
+            match read(response, ANSWER_BYTES_MAX).await {
+                Ok(body) => answered(profile, status, &body),
+                Err(error) => lost(error),
             }
-            StatusCode::TOO_MANY_REQUESTS => no_answer(FaultClass::Limit, "the look-up is limited".to_owned()),
-            status => no_answer(FaultClass::Outage, format!("the look-up was answered by {status}")),
-        },
-        Err(error) => no_answer(FaultClass::Outage, chain(&error)),
+        }
+        Err(error) => lost(error),
     }
 }
 
-/// An empty list or null is the answer of a search that found nothing.
+/// What the answer to a question means; a rule of the profile that names a fault counts here too.
+fn answered(profile: &Profile, status: StatusCode, body: &[u8]) -> LookUp {
+    let text = String::from_utf8_lossy(body);
+    let no_answer = |class| LookUp::NoAnswer { class, reason: format!("the look-up was answered by {status}") };
+    match profile.rules.iter().find(|rule| rule.fits(status, &text)).map(|rule| rule.meaning) {
+        Some(Meaning::Fault(class)) => return no_answer(class),
+        Some(Meaning::Already | Meaning::Reject | Meaning::Decide) | None => {}
+    }
+    match (status, by_status(status)) {
+        (StatusCode::NOT_FOUND, _) => LookUp::Absent,
+        (_, None) if status.is_success() => found(profile, body),
+        (_, Some(Meaning::Fault(class))) => no_answer(class),
+        (_, Some(Meaning::Already | Meaning::Reject | Meaning::Decide) | None) => no_answer(FaultClass::Outage),
+    }
+}
+
+/// An empty list or null is the answer of a search that found nothing; of several none is taken for ours.
 fn found(profile: &Profile, body: &[u8]) -> LookUp {
     match serde_json::from_slice::<Value>(body) {
         Ok(Value::Null) => LookUp::Absent,
         Ok(Value::Array(list)) if list.is_empty() => LookUp::Absent,
+        Ok(Value::Array(list)) if list.len() > 1 => {
+            LookUp::Several { reason: format!("the look-up found {} documents", list.len()) }
+        }
         Ok(Value::Array(list)) => LookUp::Found(number(list.first(), &profile.document_pointer)),
         Ok(json) => LookUp::Found(number(Some(&json), &profile.document_pointer)),
         Err(error) => {
@@ -259,33 +258,4 @@ fn number(json: Option<&Value>, pointer: &str) -> String {
 
 fn plain(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
-}
-
-/// Seconds of `Retry-After`; its date form is rare and falls back to our own schedule.
-fn retry_after(headers: &HeaderMap) -> Option<u64> {
-    let secs: u64 = headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
-    secs.checked_mul(1000)
-}
-
-fn escape(text: &str) -> String {
-    text.bytes().fold(String::with_capacity(text.len()), |mut out, b| {
-        if b.is_ascii_alphanumeric() || b"-._~".contains(&b) {
-            out.push(char::from(b));
-        } else {
-            out.push_str(&format!("%{b:02X}"));
-        }
-        out
-    })
-}
-
-/// The error with everything behind it.
-pub(super) fn chain(error: &reqwest::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(inner) = source {
-        text.push_str(": ");
-        text.push_str(&inner.to_string());
-        source = inner.source();
-    }
-    text
 }

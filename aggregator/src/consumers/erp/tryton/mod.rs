@@ -4,6 +4,8 @@
 //! out and answered for; the rest goes again. What was lost on the way goes again too, for a key that is known there has no
 //! second effect.
 
+#[cfg(test)]
+mod double;
 pub mod rpc;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -187,7 +189,7 @@ impl Consumer for Tryton {
             Ok(_) => self.apply_all(&documents),
             // Nothing was sent: whatever went wrong, it is without effect.
             Err(failure) => {
-                let outcome = without_effect(failure);
+                let outcome = failure.without_effect();
                 documents.iter().map(|document| (document.key.clone(), outcome.clone())).collect()
             }
         };
@@ -208,11 +210,7 @@ impl Consumer for Tryton {
                 Some(row) => LookUp::Found(row[1].as_str().unwrap_or_default().to_owned()),
                 None => LookUp::Absent,
             },
-            Err(Failure::Fault { class, reason, .. }) => LookUp::NoAnswer { class, reason },
-            Err(Failure::Refused(refusal)) => {
-                LookUp::NoAnswer { class: FaultClass::Outage, reason: format!("{}: {}", refusal.kind, refusal.message) }
-            }
-            Err(Failure::Unknown { reason, .. }) => LookUp::NoAnswer { class: FaultClass::Outage, reason },
+            Err(failure) => failure.no_answer(),
         }
     }
 }
@@ -220,10 +218,7 @@ impl Consumer for Tryton {
 impl Balances for Tryton {
     fn read(&mut self, site: &SiteId) -> Result<Vec<OtherBalance>, String> {
         let warehouse = self.mapping.warehouse(site.as_str()).map_err(|unmapped| unmapped.reason)?;
-        let told = self.stock(site.as_str()).map_err(|failure| match failure {
-            Failure::Refused(refusal) => format!("{}: {}", refusal.kind, refusal.message),
-            Failure::Fault { reason, .. } | Failure::Unknown { reason, .. } => reason,
-        })?;
+        let told = self.stock(site.as_str()).map_err(|failure| failure.words())?;
         let named: BTreeSet<String> = self
             .mapping
             .statuses
@@ -267,18 +262,6 @@ impl Balances for Tryton {
 
     fn factors(&self) -> Vec<u32> {
         self.mapping.units.values().filter_map(|unit| unit.factor.to_string().parse().ok()).collect()
-    }
-}
-
-fn without_effect(failure: Failure) -> Outcome {
-    match failure {
-        Failure::Fault { class, after_ms, reason } => Outcome::Retry { class, after_ms, reason },
-        Failure::Refused(refusal) => Outcome::Retry {
-            class: FaultClass::Outage,
-            after_ms: None,
-            reason: format!("{}: {}", refusal.kind, refusal.message),
-        },
-        Failure::Unknown { reason, .. } => Outcome::Retry { class: FaultClass::Outage, after_ms: None, reason },
     }
 }
 
@@ -334,7 +317,7 @@ fn cause(message: &str, said: &Value) -> String {
 
 /// A refusal that names nobody, of a call with one document.
 fn unnamed(refusal: &Refusal) -> Outcome {
-    let reason = format!("{}: {}", refusal.kind, refusal.message);
+    let reason = refusal.words();
     match refusal.kind.as_str() {
         "UserWarning" => Outcome::NeedsDecision { reason },
         "UserError" => Outcome::Rejected { code: "REFUSED".to_owned(), reason },
