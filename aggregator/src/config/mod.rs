@@ -4,6 +4,7 @@
 //! reference: every key with its default. Secrets are files that the keys name, never values.
 
 mod consumer;
+mod erp;
 mod read;
 mod reconcile;
 pub mod report;
@@ -17,6 +18,7 @@ use std::{
 };
 
 pub use consumer::{ConsumerConfig, ConsumerKind, HttpConfig, RuleConfig};
+pub use erp::{OdooConfig, TrytonConfig};
 use read::Section;
 use report::{Problem, Report};
 use toml::de::DeTable;
@@ -275,7 +277,7 @@ mod tests {
         assert_eq!((sample.state_dir, sample.ledger, sample.log), (least.state_dir, least.ledger, least.log));
         let units = sample.reconcile.units.clone();
         assert_eq!(sample.reconcile, Settings { units, ..least.reconcile });
-        assert_eq!(sample.consumers.len(), 3);
+        assert_eq!(sample.consumers.len(), 4);
     }
 
     #[test]
@@ -296,6 +298,29 @@ mod tests {
             assert!(shown.contains(part), "{part}\n---\n{shown}");
         }
         assert!(shown.ends_with("a.toml: 6 problems") || shown.ends_with("a.toml: 7 problems"), "{shown}");
+    }
+
+    #[test]
+    fn what_an_erp_lacks_or_does_not_know_is_told_with_its_place() {
+        let text = "[centre]\nname = \"A\"\n[[consumer]]\nname = \"erp\"\nkind = \"odoo\"\nurl = \"odoo.example\"\napi = \"xml\"\nsteps = true\nevents = [\"pick_confirmed\"]\n";
+
+        let report = Config::parse(Path::new("a.toml"), text).unwrap_err();
+
+        let shown = report.to_string();
+        for part in [
+            "a.toml:6:7",
+            "expected an http or https URL",
+            "a.toml:7:7",
+            "expected one of auto, json2, jsonrpc",
+            "error[C002]: unknown key `consumer.steps`\n --> a.toml:8:1",
+            "a.toml:9:10",
+            "`consumer.events` holds `pick_confirmed`",
+            "`consumer.database` is missing",
+            "`consumer.user` is missing",
+            "`consumer.key_file` is missing",
+        ] {
+            assert!(shown.contains(part), "{part}\n---\n{shown}");
+        }
     }
 
     #[test]

@@ -6,6 +6,9 @@
 
 pub mod document;
 pub mod mapping;
+pub mod odoo;
+pub mod quantity;
+pub mod single;
 pub mod tryton;
 
 use super::Heals;
