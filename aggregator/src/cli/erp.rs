@@ -49,6 +49,10 @@ fn greet<'c>(kind: &'c ConsumerKind, runtime: &Handle) -> Result<Greeting<'c>, C
             let greeting = odoo.connect(runtime)?.greet();
             Some((&odoo.url, greeting.map(|api| format!("spoken to by {api}"))))
         }
+        ConsumerKind::ErpNext(erpnext) => {
+            let greeting = erpnext.connect(runtime)?.greet();
+            Some((&erpnext.url, greeting.map(|user| format!("as user {user}"))))
+        }
         ConsumerKind::Sql { .. } | ConsumerKind::Http(_) => None,
     })
 }

@@ -7,7 +7,7 @@ use reqwest::header::HeaderValue;
 use tokio::runtime::Handle;
 
 use super::{
-    erp::{self, OdooConfig, TrytonConfig},
+    erp::{self, ErpNextConfig, OdooConfig, TrytonConfig},
     read::Section,
 };
 use crate::consumers::{
@@ -46,6 +46,8 @@ pub enum ConsumerKind {
     Tryton(TrytonConfig),
     /// An Odoo.
     Odoo(OdooConfig),
+    /// An ERPNext.
+    ErpNext(ErpNextConfig),
 }
 
 /// An HTTP endpoint.
@@ -95,6 +97,7 @@ impl ConsumerConfig {
             ConsumerKind::Http(http) => Box::new(HttpConsumer::new(http.profile()?, runtime)?),
             ConsumerKind::Tryton(tryton) => Box::new(tryton.connect(runtime)?),
             ConsumerKind::Odoo(odoo) => Box::new(odoo.connect(runtime)?),
+            ConsumerKind::ErpNext(erpnext) => Box::new(erpnext.connect(runtime)?),
         })
     }
 }
@@ -108,7 +111,7 @@ impl ConsumerConfig {
         Ok(match &self.kind {
             ConsumerKind::Sql { path } => Some(Box::new(SqlBalances::new(path.clone()))),
             ConsumerKind::Tryton(tryton) => Some(Box::new(tryton.connect(runtime)?)),
-            ConsumerKind::Http(_) | ConsumerKind::Odoo(_) => None,
+            ConsumerKind::Http(_) | ConsumerKind::Odoo(_) | ConsumerKind::ErpNext(_) => None,
         })
     }
 }
@@ -150,6 +153,7 @@ enum Word {
     Http,
     Tryton,
     Odoo,
+    ErpNext,
 }
 
 pub(super) fn read(section: &Section<'_>) -> Option<ConsumerConfig> {
@@ -158,10 +162,16 @@ pub(super) fn read(section: &Section<'_>) -> Option<ConsumerConfig> {
         section.missing("name", "a name that never changes");
     }
     let is_erp = section.flag("erp").unwrap_or(false);
-    let words = [("sql", Word::Sql), ("http", Word::Http), ("tryton", Word::Tryton), ("odoo", Word::Odoo)];
+    let words = [
+        ("sql", Word::Sql),
+        ("http", Word::Http),
+        ("tryton", Word::Tryton),
+        ("odoo", Word::Odoo),
+        ("erpnext", Word::ErpNext),
+    ];
     let word = section.word("kind", &words);
     if word.is_none() {
-        section.missing("kind", "sql, http, tryton or odoo");
+        section.missing("kind", "sql, http, tryton, odoo or erpnext");
     }
     let kind = match word {
         Some(Word::Sql) => required(section, "path", "the file of the staging database")
@@ -169,6 +179,7 @@ pub(super) fn read(section: &Section<'_>) -> Option<ConsumerConfig> {
         Some(Word::Http) => read_http(section).map(ConsumerKind::Http),
         Some(Word::Tryton) => erp::read_tryton(section).map(ConsumerKind::Tryton),
         Some(Word::Odoo) => erp::read_odoo(section).map(ConsumerKind::Odoo),
+        Some(Word::ErpNext) => erp::read_erpnext(section).map(ConsumerKind::ErpNext),
         // Without a kind no key can be called unknown.
         None => return None,
     };

@@ -12,6 +12,7 @@ use super::{
 use crate::consumers::{
     ConsumerError,
     erp::{
+        erpnext::{self, ErpNext},
         mapping::{Mapping, STEP_EVENTS, STOCK_EVENTS, Unit, WithoutDocument},
         odoo::{self, Odoo, Ways, rpc::Api},
         tryton::{Tryton, rpc::Access},
@@ -24,6 +25,9 @@ const TRYTON_TIMEOUT_MS: u64 = 90_000;
 const ODOO_TIMEOUT_MS: u64 = 130_000;
 /// Time within which Odoo has ended a call that was given up.
 const ODOO_SETTLE_MS: u64 = 120_000;
+
+/// Longer than the two minutes after which a worker of Frappe ends a call (its `http_timeout`).
+const ERPNEXT_TIMEOUT_MS: u64 = 130_000;
 
 /// A Tryton.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,6 +67,21 @@ pub struct OdooConfig {
     pub mapping: Mapping,
 }
 
+/// An ERPNext.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ErpNextConfig {
+    /// Address of its site.
+    pub url: String,
+    /// File whose first line is `api_key:api_secret` of our user.
+    pub token_file: PathBuf,
+    /// Time for a call, milliseconds.
+    pub timeout_ms: u64,
+    /// Whose books are kept, and where goods lie between two sites.
+    pub ways: erpnext::Ways,
+    /// How sites and events are told to it.
+    pub mapping: Mapping,
+}
+
 impl TrytonConfig {
     /// Sets up the connection.
     ///
@@ -98,6 +117,21 @@ impl OdooConfig {
     }
 }
 
+impl ErpNextConfig {
+    /// Sets up the connection.
+    ///
+    /// # Errors
+    /// [`ConsumerError`].
+    pub fn connect(&self, runtime: Handle) -> Result<ErpNext, ConsumerError> {
+        let access = erpnext::rest::Access {
+            url: self.url.clone(),
+            token: first_line(&self.token_file)?,
+            timeout: Duration::from_millis(self.timeout_ms),
+        };
+        ErpNext::new(access, self.mapping.clone(), self.ways.clone(), runtime)
+    }
+}
+
 pub(super) fn read_tryton(section: &Section<'_>) -> Option<TrytonConfig> {
     let url = read_url(section, "the address of Tryton, without the database");
     let database = required(section, "database", "the name of Tryton's database");
@@ -122,6 +156,17 @@ pub(super) fn read_odoo(section: &Section<'_>) -> Option<OdooConfig> {
     let mapping = read_mapping(section, &[]);
     let key_file = PathBuf::from(key_file?);
     Some(OdooConfig { url: url?, database: database?, user: user?, key_file, api, timeout_ms, ways, mapping })
+}
+
+pub(super) fn read_erpnext(section: &Section<'_>) -> Option<ErpNextConfig> {
+    let url = read_url(section, "the address of the site of ERPNext");
+    let token_file = required(section, "token_file", "the file whose first line is api_key:api_secret of our user");
+    let company = required(section, "company", "the name of the company in ERPNext");
+    let timeout_ms = section.number("timeout_ms", 1_000..=600_000).unwrap_or(ERPNEXT_TIMEOUT_MS);
+    let transit = read_transit(section);
+    let mapping = read_mapping(section, &[]);
+    let ways = erpnext::Ways { company: company?, transit };
+    Some(ErpNextConfig { url: url?, token_file: PathBuf::from(token_file?), timeout_ms, ways, mapping })
 }
 
 fn read_url(section: &Section<'_>, expected: &str) -> Option<String> {

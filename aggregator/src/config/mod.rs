@@ -18,7 +18,7 @@ use std::{
 };
 
 pub use consumer::{ConsumerConfig, ConsumerKind, HttpConfig, RuleConfig};
-pub use erp::{OdooConfig, TrytonConfig};
+pub use erp::{ErpNextConfig, OdooConfig, TrytonConfig};
 use read::Section;
 use report::{Problem, Report};
 use toml::de::DeTable;
@@ -277,7 +277,7 @@ mod tests {
         assert_eq!((sample.state_dir, sample.ledger, sample.log), (least.state_dir, least.ledger, least.log));
         let units = sample.reconcile.units.clone();
         assert_eq!(sample.reconcile, Settings { units, ..least.reconcile });
-        assert_eq!(sample.consumers.len(), 4);
+        assert_eq!(sample.consumers.len(), 5);
     }
 
     #[test]
@@ -318,6 +318,23 @@ mod tests {
             "`consumer.database` is missing",
             "`consumer.user` is missing",
             "`consumer.key_file` is missing",
+        ] {
+            assert!(shown.contains(part), "{part}\n---\n{shown}");
+        }
+    }
+
+    #[test]
+    fn an_erpnext_without_company_or_token_is_refused() {
+        let text = "[centre]\nname = \"A\"\n[[consumer]]\nname = \"erp\"\nkind = \"erpnext\"\nurl = \"http://erp\"\ntokn_file = \"/run/token\"\n";
+
+        let report = Config::parse(Path::new("a.toml"), text).unwrap_err();
+
+        let shown = report.to_string();
+        for part in [
+            "error[C002]: unknown key `consumer.tokn_file`\n --> a.toml:7:1",
+            "did you mean `token_file`?",
+            "`consumer.token_file` is missing",
+            "`consumer.company` is missing",
         ] {
             assert!(shown.contains(part), "{part}\n---\n{shown}");
         }

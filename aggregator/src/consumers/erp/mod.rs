@@ -5,10 +5,12 @@
 //! begins with [`UNMAPPED`], and goes again by itself when the mapping is there.
 
 pub mod document;
+pub mod erpnext;
 pub mod mapping;
 pub mod odoo;
 pub mod quantity;
 pub mod single;
+pub mod spread;
 pub mod tryton;
 
 use super::Heals;

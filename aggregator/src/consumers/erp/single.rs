@@ -78,3 +78,77 @@ pub fn look_up<E: Single>(erp: &mut E, delivery: &Delivery) -> LookUp {
 pub fn reject(code: &str, reason: String) -> Outcome {
     Outcome::Rejected { code: code.to_owned(), reason }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+
+    use super::*;
+    use crate::consumers::conformance::{adjustment, shipment};
+
+    /// Answers as it is told to, and counts how often it is asked.
+    struct Scripted {
+        mapping: Mapping,
+        outcomes: VecDeque<Outcome>,
+        is_down: bool,
+        brought: usize,
+    }
+
+    impl Single for Scripted {
+        fn mapping(&self) -> &Mapping {
+            &self.mapping
+        }
+        fn prepare(&mut self) -> Result<(), Failure> {
+            let down = Failure::Unknown { reason: "no answer".to_owned(), was_answered: false };
+            if self.is_down { Err(down) } else { Ok(()) }
+        }
+        fn bring(&mut self, _: &Document) -> Outcome {
+            self.brought += 1;
+            self.outcomes.pop_front().unwrap_or(Outcome::Applied("D".to_owned()))
+        }
+        fn find(&mut self, _: &Document) -> LookUp {
+            LookUp::Absent
+        }
+    }
+
+    fn told(outcomes: Vec<Outcome>, is_down: bool) -> (Vec<Outcome>, usize) {
+        let mapping = Mapping::default();
+        let mut erp = Scripted { mapping, outcomes: outcomes.into(), is_down, brought: 0 };
+        let outcomes = apply(&mut erp, &[shipment(1), adjustment(1, 1), shipment(2)]);
+        (outcomes, erp.brought)
+    }
+
+    #[test]
+    fn behind_a_fault_or_a_lost_answer_nothing_of_the_batch_is_sent() {
+        let limit = Outcome::Retry { class: FaultClass::Limit, after_ms: Some(7), reason: String::new() };
+        let lost = Outcome::Unknown { reason: "time-out".to_owned(), was_answered: false };
+
+        let (limited, calls) = told(vec![limit.clone()], false);
+        assert_eq!((limited, calls), (vec![limit.clone(), limit.clone(), limit], 1));
+
+        let (silent, calls) = told(vec![lost.clone()], false);
+        assert_eq!((&silent[0], calls), (&lost, 1));
+        assert!(
+            silent[1..].iter().all(|o| matches!(o, Outcome::Retry { class: FaultClass::Outage, .. })),
+            "{silent:?}"
+        );
+    }
+
+    #[test]
+    fn a_refusal_or_a_question_is_one_document_s_own() {
+        let refused = reject("QUANTITY", "no".to_owned());
+        let asks = Outcome::NeedsDecision { reason: "which".to_owned() };
+
+        let (outcomes, calls) = told(vec![refused.clone(), asks.clone()], false);
+
+        assert_eq!((outcomes, calls), (vec![refused, asks, Outcome::Applied("D".to_owned())], 3));
+    }
+
+    #[test]
+    fn an_erp_that_cannot_be_greeted_has_had_nothing() {
+        let (outcomes, calls) = told(Vec::new(), true);
+
+        assert!(outcomes.iter().all(|o| matches!(o, Outcome::Retry { class: FaultClass::Outage, .. })), "{outcomes:?}");
+        assert_eq!(calls, 0);
+    }
+}

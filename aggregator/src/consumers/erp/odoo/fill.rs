@@ -9,7 +9,7 @@ use super::{
     Told,
     catalog::{Product, Tracking},
 };
-use crate::consumers::erp::{quantity, single::reject};
+use crate::consumers::erp::{quantity, single::reject, spread::spread};
 
 /// Goods of one line, in Odoo's records.
 #[derive(Debug, Clone)]
@@ -74,9 +74,9 @@ pub(super) fn fill(moves: &[Move], goods: &[Goods], line_unit: &str) -> Told<Fil
     let mut left: BTreeMap<i64, Decimal> = moves.iter().map(|m| (m.id, m.demand)).collect();
     for good in goods {
         let of_product = moves_for(moves, good);
-        let Some(last) = of_product.last() else {
+        if of_product.is_empty() {
             return Err(reject("UNMATCHED_LINE", format!("the transfer has no open move of {}", good.product.code)));
-        };
+        }
         if of_product.iter().any(|m| m.unit != good.unit) {
             let code = &good.product.code;
             return Err(reject(
@@ -84,15 +84,12 @@ pub(super) fn fill(moves: &[Move], goods: &[Goods], line_unit: &str) -> Told<Fil
                 format!("the transfer has {code} in another unit: map the unit, or change it there"),
             ));
         }
-        let mut rest = good.quantity;
-        for of in &of_product {
-            let room = left.get(&of.id).copied().unwrap_or_default();
-            let part = if of.id == last.id { rest } else { rest.min(room) };
-            if !part.is_zero() {
-                pieces.entry(of.id).or_default().push((part, good));
-                left.insert(of.id, room - part);
-                rest -= part;
-            }
+        let mut rooms: Vec<Decimal> =
+            of_product.iter().map(|of| left.get(&of.id).copied().unwrap_or_default()).collect();
+        for (at, part) in spread(&mut rooms, good.quantity) {
+            let id = of_product[at].id;
+            pieces.entry(id).or_default().push((part, good));
+            left.insert(id, rooms[at]);
         }
     }
     let commands = moves.iter().map(|of| command(of, pieces.get(&of.id).map_or(&[], Vec::as_slice), line_unit));
