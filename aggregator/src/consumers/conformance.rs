@@ -3,6 +3,8 @@
 //! The destination of a [`Bench`] has the warehouse `DC01` with the item `SKU-1`, an order `SO-<n>` of ten and a purchase `PO-<n>` of ten
 //! for each n below [`DOCUMENTS`].
 
+use std::sync::Arc;
+
 use docksync_proto::{
     event::{Event, EventTime, EventType, Item, Line, RefKind, Reference},
     site::SiteId,
@@ -14,7 +16,13 @@ use super::{
     Capability, Consumer, Delivery, FaultClass, LookUp, Outcome,
     double::{Faults, RETRY_AFTER_SECS, Turn},
 };
-use crate::ledger::{Loc, effect::effect};
+use crate::{
+    deliver::{
+        board::Board,
+        deliverer::{Deliverer, Step},
+    },
+    ledger::{Loc, Reads as _, Store, conformance::Stream, effect::effect, sqlite::SqliteStore},
+};
 
 /// Orders and purchases that a destination of the suite has.
 pub(crate) const DOCUMENTS: u32 = 9;
@@ -96,6 +104,7 @@ pub(crate) fn all<B: Bench>(make: impl Fn() -> B) {
     if make().faults().is_some() {
         an_answer_lost_at_any_step_leaves_one_document(&make);
         faults_of_the_destination_are_no_event_s(&make);
+        a_line_that_breaks_and_a_program_that_dies_double_nothing(&make());
     }
     nobody_there_is_an_outage(&make());
     if B::IS_ERP {
@@ -230,6 +239,41 @@ fn faults_of_the_destination_are_no_event_s<B: Bench>(make: &impl Fn() -> B) {
         assert!(after.iter().all(|o| matches!(o, Outcome::Applied(_))), "{turn:?}: {after:?}");
         assert_eq!(bench.total(), 3, "{turn:?}");
     }
+}
+
+/// From a real ledger, by the machine of deliveries: each third write loses its answer, and the program ends after every few steps.
+fn a_line_that_breaks_and_a_program_that_dies_double_nothing<B: Bench>(bench: &B) {
+    const STEPS_OF_A_LIFE: usize = 3;
+    const LIVES_MAX: usize = 200;
+    let dir = tempfile::tempdir().expect("a folder");
+    let open = || SqliteStore::open(&dir.path().join("ledger.sqlite"), Arc::new(|| 1)).expect("the ledger opens");
+    let numbers = 1..=DOCUMENTS;
+    let events: Vec<Event> =
+        numbers.flat_map(|n| [shipment(n), receipt(n), adjustment(n, -3)]).map(|d| d.event).collect();
+    open().commit(&[Stream::new("DC01", 1).batch(&events)], &[]).expect("they are written");
+    bench.faults().expect("it shows faults").every(Turn::Drop, 2);
+
+    let mut now_ms = 0;
+    let mut is_over = false;
+    for life in 0..LIVES_MAX {
+        let consumer = bench.connect(false).expect("it connects");
+        let mut deliverer = Deliverer::open("erp", open(), consumer, Board::default(), 1).expect("it opens");
+        for _ in 0..STEPS_OF_A_LIFE + life % 2 {
+            match deliverer.step(now_ms).expect("it steps") {
+                Step::Worked => now_ms += 1,
+                Step::Idle { until_ms: Some(until_ms) } | Step::Paused { until_ms } => now_ms = until_ms,
+                Step::Idle { until_ms: None } => is_over = true,
+            }
+        }
+        if is_over {
+            break;
+        }
+    }
+
+    assert!(is_over, "the deliveries never came to rest");
+    let parked = Store::reads(&open()).parked(10).expect("it is read");
+    assert!(parked.is_empty(), "{parked:?}");
+    assert_eq!(bench.total(), events.len());
 }
 
 fn nobody_there_is_an_outage<B: Bench>(bench: &B) {

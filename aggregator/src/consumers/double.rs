@@ -47,6 +47,8 @@ struct Plan {
     turn: Turn,
     /// Writes that go well before it; `None` meets every call, for as long as the plan stands.
     after_writes: Option<usize>,
+    /// Writes that go well before it comes again.
+    again_after: Option<usize>,
 }
 
 /// The faults that a double shows.
@@ -61,12 +63,17 @@ impl Faults {
     /// The write behind so many others meets it, once.
     pub(crate) fn once(&self, turn: Turn, after_writes: usize) {
         self.was_met.store(false, Ordering::Relaxed);
-        *self.plan.lock().unwrap() = Some(Plan { turn, after_writes: Some(after_writes) });
+        *self.plan.lock().unwrap() = Some(Plan { turn, after_writes: Some(after_writes), again_after: None });
     }
 
     /// Every call meets it until it is over.
     pub(crate) fn always(&self, turn: Turn) {
-        *self.plan.lock().unwrap() = Some(Plan { turn, after_writes: None });
+        *self.plan.lock().unwrap() = Some(Plan { turn, after_writes: None, again_after: None });
+    }
+
+    /// Every write behind so many others meets it, again and again.
+    pub(crate) fn every(&self, turn: Turn, writes: usize) {
+        *self.plan.lock().unwrap() = Some(Plan { turn, after_writes: Some(writes), again_after: Some(writes) });
     }
 
     /// It is over.
@@ -87,18 +94,18 @@ impl Faults {
 
     fn meets(&self, is_write: bool) -> Option<Turn> {
         let mut plan = self.plan.lock().unwrap();
-        let Plan { turn, after_writes } = (*plan)?;
+        let Plan { turn, after_writes, again_after } = (*plan)?;
         match after_writes {
             // Closed books refuse what is posted; who reads is answered.
             None => (is_write || turn != Turn::Closed).then_some(turn),
             Some(_) if !is_write => None,
             Some(0) => {
-                *plan = None;
+                *plan = again_after.map(|writes| Plan { turn, after_writes: Some(writes), again_after });
                 self.was_met.store(true, Ordering::Relaxed);
                 Some(turn)
             }
             Some(left) => {
-                *plan = Some(Plan { turn, after_writes: Some(left - 1) });
+                *plan = Some(Plan { turn, after_writes: Some(left - 1), again_after });
                 None
             }
         }
