@@ -3,7 +3,10 @@
 use std::{fs, ops::RangeInclusive, path::PathBuf, time::Duration};
 
 use regex::Regex;
-use reqwest::header::HeaderValue;
+use reqwest::{
+    Method,
+    header::{HeaderName, HeaderValue},
+};
 use tokio::runtime::Handle;
 
 use super::{
@@ -14,6 +17,7 @@ use crate::consumers::{
     Consumer, ConsumerError, FaultClass,
     http::{HttpConsumer, Meaning, Profile, Rule},
     sql::{SqlBalances, SqlConsumer},
+    template::Template,
 };
 use crate::reconcile::Balances;
 
@@ -53,10 +57,20 @@ pub enum ConsumerKind {
 /// An HTTP endpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HttpConfig {
-    /// Where events are posted.
-    pub url: String,
+    /// Whether events are put where they are otherwise posted.
+    pub is_put: bool,
+    /// Where events are sent.
+    pub url: Template,
+    /// Headers beside those of every call.
+    pub headers: Vec<(HeaderName, Template)>,
+    /// What is sent.
+    pub body: Template,
     /// Where an effect is asked for.
-    pub look_up_url: Option<String>,
+    pub look_up_url: Option<Template>,
+    /// JSON pointer to what a look-up found.
+    pub look_up_pointer: String,
+    /// Header of an answer that tells the document.
+    pub document_header: Option<HeaderName>,
     /// Whether it keeps `Idempotency-Key` for ever.
     pub is_idempotent: bool,
     /// JSON pointer to the document number.
@@ -124,8 +138,13 @@ impl HttpConfig {
             Ok(Rule { status: rule.status, body: rule.body.as_ref().map(pattern).transpose()?, meaning: rule.meaning })
         });
         Ok(Profile {
+            method: if self.is_put { Method::PUT } else { Method::POST },
             url: self.url.clone(),
+            headers: self.headers.clone(),
+            body: self.body.clone(),
             look_up_url: self.look_up_url.clone(),
+            look_up_pointer: self.look_up_pointer.clone(),
+            document_header: self.document_header.clone(),
             is_idempotent: self.is_idempotent,
             document_pointer: self.document_pointer.clone(),
             code_pointer: self.code_pointer.clone(),
@@ -198,8 +217,21 @@ pub(super) fn required(section: &Section<'_>, key: &'static str, expected: &str)
 fn read_http(section: &Section<'_>) -> Option<HttpConfig> {
     let or = |key, default: &str| section.text(key).map_or_else(|| default.to_owned(), |(text, _)| text);
     let timeout_ms = section.number("timeout_ms", 100..=600_000).unwrap_or(TIMEOUT_MS);
+    let name = |text: &str| HeaderName::from_bytes(text.as_bytes()).ok();
+    let header = |key: &str, text: &str| Some((name(key)?, flat(text)?));
+    let url = section.parsed("url", ADDRESS, address);
+    if url.is_none() {
+        section.missing("url", "where events are sent");
+    }
+    let body = section.parsed("body", "JSON with places that are known: {event}, {key}, {json:/lines}", body);
+    let headers = section.pairs("headers", "a header with places that are known: {key}, {site}", header);
     let config = HttpConfig {
-        look_up_url: section.parsed("look_up_url", "an http or https URL with {key} or {document}", is_url),
+        is_put: section.word("method", &[("post", false), ("put", true)]).unwrap_or(false),
+        headers: headers.into_values().collect(),
+        body: body.or_else(|| Template::parse("{event}").ok())?,
+        look_up_url: section.parsed("look_up_url", ADDRESS, address),
+        look_up_pointer: or("look_up_pointer", ""),
+        document_header: section.parsed("document_header", "the name of a header", name),
         is_idempotent: section.flag("idempotent").unwrap_or(false),
         document_pointer: or("document_pointer", "/id"),
         code_pointer: or("code_pointer", "/code"),
@@ -208,13 +240,26 @@ fn read_http(section: &Section<'_>) -> Option<HttpConfig> {
         settle_ms: section.number("settle_ms", 0..=3_600_000).unwrap_or(timeout_ms * 2),
         concurrency: section.number("concurrency", 1..=256).unwrap_or(CONCURRENCY),
         rules: section.tables("answer").iter().filter_map(read_rule).collect(),
-        url: String::new(),
+        url: url?,
     };
-    let url = section.parsed("url", "an http or https URL", is_url);
-    if url.is_none() {
-        section.missing("url", "where events are posted");
-    }
-    url.map(|url| HttpConfig { url, ..config })
+    Some(config)
+}
+
+const ADDRESS: &str = "an http or https URL, its places among {key}, {document}, {site}, {type} and {/pointer}";
+
+fn address(text: &str) -> Option<Template> {
+    let template = flat(text)?;
+    is_url(&template.sample()).map(|_| template)
+}
+
+/// A template of texts: whole JSON stands in bodies only.
+fn flat(text: &str) -> Option<Template> {
+    Template::parse(text).ok().filter(|template| !template.holds_json())
+}
+
+fn body(text: &str) -> Option<Template> {
+    let template = Template::parse(text).ok()?;
+    serde_json::from_str::<serde::de::IgnoredAny>(&template.sample()).ok().map(|_| template)
 }
 
 /// An address that HTTP can be spoken to.

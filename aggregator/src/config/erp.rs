@@ -185,10 +185,14 @@ fn read_transit(section: &Section<'_>) -> Option<String> {
 fn read_mapping(section: &Section<'_>, steps: &[EventType]) -> Mapping {
     let words = [("refuse", WithoutDocument::Refuse), ("move", WithoutDocument::Move)];
     let mut mapping = Mapping {
-        sites: section.pairs("sites", "a text", |text| Some(text.to_owned())),
-        items: section.pairs("items", "a text", |text| Some(text.to_owned())),
-        units: section.pairs("units", "a unit of the ERP, with a factor before it where they differ: `12 u`", unit),
-        statuses: section.pairs("statuses", "a text", |text| Some(text.to_owned())),
+        sites: section.pairs("sites", "a text", |_, text| Some(text.to_owned())),
+        items: section.pairs("items", "a text", |_, text| Some(text.to_owned())),
+        units: section.pairs(
+            "units",
+            "a unit of the ERP, with a factor before it where they differ: `12 u`",
+            |_, text| unit(text),
+        ),
+        statuses: section.pairs("statuses", "a text", |_, text| Some(text.to_owned())),
         without_document: section.word("without_document", &words).unwrap_or(WithoutDocument::Refuse),
         ..Mapping::default()
     };

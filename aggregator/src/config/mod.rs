@@ -341,6 +341,23 @@ mod tests {
     }
 
     #[test]
+    fn templates_are_read_before_anything_is_sent_by_them() {
+        let text = "[centre]\nname = \"A\"\n[[consumer]]\nname = \"api\"\nkind = \"http\"\nurl = \"http://erp/{docment}\"\nbody = '{\"a\": {event}'\nmethod = \"get\"\n[consumer.headers]\nX-Site = \"{event}\"\n";
+
+        let report = Config::parse(Path::new("a.toml"), text).unwrap_err();
+
+        let shown = report.to_string();
+        for part in [
+            "`consumer.url` is `http://erp/{docment}`",
+            "a.toml:7:8",
+            "expected one of post, put",
+            "`consumer.headers.X-Site` is `{event}`",
+        ] {
+            assert!(shown.contains(part), "{part}\n---\n{shown}");
+        }
+    }
+
+    #[test]
     fn broken_syntax_is_told_with_its_line() {
         let report = Config::parse(Path::new("a.toml"), "[centre]\nname = \"ACME\n").unwrap_err();
 

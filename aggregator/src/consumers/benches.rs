@@ -8,21 +8,23 @@ use std::{
 
 use axum::{
     Router,
-    extract::{Path, State},
+    extract::{Path, Query, State},
     http::HeaderMap,
     response::Response,
-    routing::{get, post},
+    routing::{get, post, put},
 };
 use regex::Regex;
-use serde_json::Value;
+use reqwest::Method;
+use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
 use super::{
-    FaultClass,
+    Consumer as _, FaultClass, LookUp, Outcome,
     conformance::{self, Bench},
     double::{self, Faults, said},
     http::{HttpConsumer, Meaning, Profile, Rule},
     sql::SqlConsumer,
+    template::Template,
 };
 
 struct Staging(tempfile::TempDir);
@@ -95,7 +97,7 @@ impl Endpoint {
 
     fn told(&self, key: &str) -> Response {
         let count = self.documents.lock().unwrap().get(key).copied().unwrap_or(0);
-        let documents: Vec<Value> = (0..count).map(|_| serde_json::json!({"id": format!("DOC-{key}")})).collect();
+        let documents: Vec<Value> = (0..count).map(|_| json!({"id": format!("DOC-{key}")})).collect();
         said(200, &Value::from(documents).to_string())
     }
 }
@@ -113,22 +115,21 @@ impl Http {
         let url = double::serve(&runtime, app.with_state(Arc::clone(&endpoint)));
         Self { runtime, endpoint, url }
     }
-}
 
-impl Bench for Http {
-    type Consumer = HttpConsumer;
-    const IS_ERP: bool = false;
-
-    fn connect(&self, to_nobody: bool) -> Option<HttpConsumer> {
-        let url = if to_nobody { double::nobody() } else { self.url.clone() };
+    fn profile(url: &str, timeout: Duration) -> Profile {
         let rule = |status, body: Option<&str>, meaning| Rule {
             status: Some(status),
             body: body.map(|text| Regex::new(text).unwrap()),
             meaning,
         };
-        let profile = Profile {
-            url: format!("{url}/events"),
-            look_up_url: Some(format!("{url}/events/{{key}}")),
+        Profile {
+            method: Method::POST,
+            url: Template::parse(&format!("{url}/events")).unwrap(),
+            headers: Vec::new(),
+            body: Template::parse("{event}").unwrap(),
+            look_up_url: Some(Template::parse(&format!("{url}/events/{{key}}")).unwrap()),
+            look_up_pointer: String::new(),
+            document_header: None,
             is_idempotent: true,
             document_pointer: "/id".to_owned(),
             code_pointer: "/code".to_owned(),
@@ -138,10 +139,20 @@ impl Bench for Http {
                 rule(400, Some("REQUEST_LIMIT_EXCEEDED"), Meaning::Fault(FaultClass::Limit)),
                 rule(409, None, Meaning::Already),
             ],
-            timeout: self.endpoint.faults.timeout(),
+            timeout,
             settle: Duration::ZERO,
             concurrency: 4,
-        };
+        }
+    }
+}
+
+impl Bench for Http {
+    type Consumer = HttpConsumer;
+    const IS_ERP: bool = false;
+
+    fn connect(&self, to_nobody: bool) -> Option<HttpConsumer> {
+        let url = if to_nobody { double::nobody() } else { self.url.clone() };
+        let profile = Self::profile(&url, self.endpoint.faults.timeout());
         Some(HttpConsumer::new(profile, self.runtime.handle().clone()).unwrap())
     }
 
@@ -175,4 +186,49 @@ fn a_staging_database_conforms() {
 #[test]
 fn an_http_endpoint_conforms() {
     conformance::all(Http::start);
+}
+
+/// An endpoint with ways of its own: puts, wants a header, names what it made in `Location`, and wraps what it finds.
+async fn put_own(Path(key): Path<String>, headers: HeaderMap, body: String) -> Response {
+    let told: Value = serde_json::from_str(&body).unwrap();
+    assert_eq!(
+        (&headers["X-Site"], &told["external"], &told["sku"]),
+        (&"DC01".parse().unwrap(), &json!(key), &json!("SKU-1"))
+    );
+    assert_eq!(told["rows"][0]["item"]["sku"], "SKU-1");
+    let mut response = said(201, "");
+    response.headers_mut().insert("Location", format!("/api/documents/D-{}/", &key[..4]).parse().unwrap());
+    response
+}
+
+async fn find_own(Query(query): Query<BTreeMap<String, String>>) -> Response {
+    assert_eq!(query["order"], "SO-1");
+    said(200, &json!({"count": 1, "items": [{"no": "D-7"}]}).to_string())
+}
+
+#[test]
+fn an_endpoint_with_ways_of_its_own_is_spoken_to_by_templates() {
+    let runtime = Runtime::new().unwrap();
+    let app = Router::new().route("/documents/{key}", put(put_own)).route("/documents", get(find_own));
+    let url = double::serve(&runtime, app);
+    let template = |text: &str| Template::parse(text).unwrap();
+    let profile = Profile {
+        method: Method::PUT,
+        url: template(&format!("{url}/documents/{{key}}")),
+        headers: vec![("X-Site".parse().unwrap(), template("{site}"))],
+        body: template(r#"{"external": "{key}", "sku": "{/lines/0/item/sku}", "rows": {json:/lines}}"#),
+        look_up_url: Some(template(&format!("{url}/documents?order={{document}}"))),
+        look_up_pointer: "/items".to_owned(),
+        document_pointer: "/no".to_owned(),
+        document_header: Some("Location".parse().unwrap()),
+        ..Http::profile(&url, Duration::from_secs(60))
+    };
+    let mut consumer = HttpConsumer::new(profile, runtime.handle().clone()).unwrap();
+    let delivery = conformance::shipment(1);
+
+    let applied = conformance::one(&mut consumer, &delivery);
+    let found = consumer.look_up(&delivery);
+
+    assert_eq!(applied, Outcome::Applied(format!("D-{}", &delivery.key[..4])));
+    assert_eq!(found, LookUp::Found("D-7".to_owned()));
 }

@@ -13,6 +13,7 @@ pub mod erp;
 pub mod http;
 pub mod json;
 pub mod sql;
+pub mod template;
 #[cfg(test)]
 mod tests;
 pub mod wire;
