@@ -28,7 +28,7 @@ const COMPANY: &str = "ACME";
 type Refused = (&'static str, u16, String);
 
 /// What ERPNext holds.
-pub(super) struct Books {
+pub(crate) struct Books {
     pub(super) documents: BTreeMap<String, BTreeMap<String, Map<String, Value>>>,
     next: u32,
     /// Refused at each submission.
@@ -40,12 +40,12 @@ pub(super) struct Books {
     /// Questions by key that are answered before what they ask for is there.
     pub(super) too_early: u32,
     /// Whether somebody ticked it.
-    pub(super) is_unique: bool,
+    pub(crate) is_unique: bool,
 }
 
-pub(super) struct Server {
-    pub(super) faults: Faults,
-    pub(super) books: Mutex<Books>,
+pub(crate) struct Server {
+    pub(crate) faults: Faults,
+    pub(crate) books: Mutex<Books>,
 }
 
 impl Books {
@@ -298,7 +298,7 @@ async fn method(
     let act = |_| {
         let books = server.books.lock().unwrap();
         match method.as_str() {
-            "frappe.auth.get_logged_user" => answer(Ok(json!("docsync@example.com")), "message"),
+            "frappe.auth.get_logged_user" => answer(Ok(json!("docksync")), "message"),
             "frappe.desk.form.load.getdoctype" => {
                 let unique = i32::from(books.is_unique);
                 let fields =
@@ -314,15 +314,15 @@ async fn method(
     server.faults.serve(false, act).await
 }
 
-pub(super) struct Double {
+pub(crate) struct Double {
     runtime: Runtime,
-    pub(super) server: Arc<Server>,
-    url: String,
+    pub(crate) server: Arc<Server>,
+    pub(crate) url: String,
     pub(super) without_document: WithoutDocument,
 }
 
 impl Double {
-    pub(super) fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let server = Arc::new(Server { faults: Faults::default(), books: Mutex::new(Books::new()) });
         let app = Router::new()
             .route("/api/resource/{doctype}", get(list).post(insert))

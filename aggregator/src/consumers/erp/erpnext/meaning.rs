@@ -9,9 +9,8 @@ use crate::consumers::{FaultClass, Outcome, wire::Refusal};
 const CONFLICTS: [&str; 4] =
     ["QueryDeadlockError", "QueryTimeoutError", "TimestampMismatchError", "DocumentLockedError"];
 const CLOSED_CLASSES: [&str; 3] = ["ClosedAccountingPeriod", "StockFreezeError", "FiscalYearError"];
-/// Of frozen accounts, and of a period closing voucher.
-const CLOSED: [&str; 3] =
-    ["authorized to add or update entries before", "books have been closed till the period", "frozen"];
+/// Of accounts frozen up to a day, and of a period closing voucher. One account that is frozen is no closed period.
+const CLOSED: [&str; 2] = ["authorized to add or update entries before", "books have been closed till the period"];
 
 /// Whether the same call may be made again at once.
 pub(super) fn is_conflict(refusal: &Refusal) -> bool {
@@ -74,6 +73,7 @@ mod tests {
             ("StockFreezeError", "", "closed_period"),
             ("ValidationError", "You are not authorized to add or update entries before 31-10-2026", "closed_period"),
             ("ValidationError", "Books have been closed till the period ending on 31-10-2026", "closed_period"),
+            ("ValidationError", "Account Stock In Hand - A is frozen", "VALIDATION"),
             ("PermissionError", "", "auth"),
             ("RateLimitExceededError", "", "limit"),
             ("TimestampMismatchError", "", "outage"),

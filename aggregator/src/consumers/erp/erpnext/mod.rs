@@ -11,7 +11,7 @@
 //! Not run against a real server: its shapes are those of the documentation and of the sources of Frappe and ERPNext.
 
 #[cfg(test)]
-mod double;
+pub(crate) mod double;
 mod meaning;
 mod paper;
 pub mod rest;

@@ -39,7 +39,7 @@ const INTERNAL: i64 = 3;
 type Refused = (&'static str, String);
 
 /// What Odoo holds.
-pub(super) struct Models {
+pub(crate) struct Models {
     pub(super) tables: BTreeMap<&'static str, BTreeMap<i64, Map<String, Value>>>,
     next: i64,
     /// Model that `button_validate` asks by instead of finishing.
@@ -48,16 +48,19 @@ pub(super) struct Models {
     pub(super) conflicts: u32,
     /// Decimals of its quantities.
     pub(super) decimals: u32,
+    /// Whether somebody has added it.
+    pub(crate) has_key_field: bool,
 }
 
-pub(super) struct Server {
-    pub(super) faults: Faults,
-    pub(super) models: Mutex<Models>,
+pub(crate) struct Server {
+    pub(crate) faults: Faults,
+    pub(crate) models: Mutex<Models>,
 }
 
 impl Models {
     fn new() -> Self {
-        let mut models = Self { tables: BTreeMap::new(), next: 1000, asks: None, conflicts: 0, decimals: 6 };
+        let mut models =
+            Self { tables: BTreeMap::new(), next: 1000, asks: None, conflicts: 0, decimals: 6, has_key_field: true };
         let rows = json!([
             ["stock.warehouse", 1, {"code": "DC01", "lot_stock_id": STOCK, "in_type_id": INCOMING, "out_type_id": OUTGOING, "int_type_id": INTERNAL}],
             ["stock.picking.type", INCOMING, {"warehouse_id": 1, "active": true, "default_location_src_id": SUPPLIERS, "default_location_dest_id": STOCK}],
@@ -250,7 +253,7 @@ impl Models {
                 ];
                 let asked = named["allfields"].as_array().unwrap().iter().filter_map(Value::as_str);
                 Ok(asked
-                    .filter(|name| known.contains(name))
+                    .filter(|name| known.contains(name) && (self.has_key_field || *name != KEY_FIELD))
                     .map(|name| (name.to_owned(), json!({})))
                     .collect::<Map<_, _>>()
                     .into())
@@ -402,17 +405,17 @@ fn positional(method: &str, args: &Value) -> (Vec<i64>, Value) {
     (args[5][0].as_array().into_iter().flatten().filter_map(Value::as_i64).collect(), named)
 }
 
-pub(super) struct Double {
+pub(crate) struct Double {
     runtime: Runtime,
-    pub(super) server: Arc<Server>,
-    url: String,
+    pub(crate) server: Arc<Server>,
+    pub(crate) url: String,
     pub(super) without_document: WithoutDocument,
     pub(super) key: &'static str,
 }
 
 impl Double {
     /// One with JSON-2, or one before it.
-    pub(super) fn start(has_json2: bool) -> Self {
+    pub(crate) fn start(has_json2: bool) -> Self {
         let server = Arc::new(Server { faults: Faults::default(), models: Mutex::new(Models::new()) });
         let app = if has_json2 {
             Router::new().route("/web/version", get(version)).route("/json/2/{model}/{method}", post(json2))

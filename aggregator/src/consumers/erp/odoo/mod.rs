@@ -13,7 +13,7 @@
 
 mod catalog;
 #[cfg(test)]
-mod double;
+pub(crate) mod double;
 mod fill;
 mod meaning;
 mod plan;
