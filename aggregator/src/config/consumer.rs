@@ -125,7 +125,9 @@ impl ConsumerConfig {
         Ok(match &self.kind {
             ConsumerKind::Sql { path } => Some(Box::new(SqlBalances::new(path.clone()))),
             ConsumerKind::Tryton(tryton) => Some(Box::new(tryton.connect(runtime)?)),
-            ConsumerKind::Http(_) | ConsumerKind::Odoo(_) | ConsumerKind::ErpNext(_) => None,
+            ConsumerKind::Odoo(odoo) => Some(Box::new(odoo.connect(runtime)?)),
+            ConsumerKind::ErpNext(erpnext) => Some(Box::new(erpnext.connect(runtime)?)),
+            ConsumerKind::Http(_) => None,
         })
     }
 }

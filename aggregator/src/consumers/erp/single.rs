@@ -74,6 +74,16 @@ pub fn look_up<E: Single>(erp: &mut E, delivery: &Delivery) -> LookUp {
     }
 }
 
+/// Why something did not come about, in one line.
+pub fn words(outcome: &Outcome) -> String {
+    match outcome {
+        Outcome::Rejected { code, reason } => format!("{code}: {reason}"),
+        Outcome::Retry { class, reason, .. } => format!("{}: {reason}", class.as_str()),
+        Outcome::Unknown { reason, .. } | Outcome::NeedsDecision { reason } => reason.clone(),
+        Outcome::Applied(document) | Outcome::AlreadyApplied(document) => document.clone(),
+    }
+}
+
 /// A refusal of our own.
 pub fn reject(code: &str, reason: String) -> Outcome {
     Outcome::Rejected { code: code.to_owned(), reason }

@@ -58,6 +58,12 @@ impl Books {
         }
         books.put("Item", "SKU-1", json!({"disabled": 0, "stock_uom": "Nos", "has_batch_no": 0, "has_serial_no": 0}));
         books.put("Item", "LOTTED", json!({"disabled": 0, "stock_uom": "Nos", "has_batch_no": 1, "has_serial_no": 0}));
+        for (name, warehouse, quantity) in
+            [("B-1", "DC01", 7.5), ("B-2", "Damaged DC01", 2.0), ("B-3", "Transit", 9.0), ("B-4", "DC01", 0.0)]
+        {
+            let item = if name == "B-4" { "LOTTED" } else { "SKU-1" };
+            books.put("Bin", name, json!({"item_code": item, "warehouse": warehouse, "actual_qty": quantity}));
+        }
         books.put("Batch", "L-1", json!({"item": "LOTTED"}));
         for n in 1..=DOCUMENTS {
             books.order("Sales Order", &format!("SO-{n}"), "SKU-1", 10.0);
@@ -119,7 +125,10 @@ impl Books {
                 && (any.is_empty() || any.iter().any(|term| holds(doctype, row, term)))
         };
         let read = |row: &Map<String, Value>| fields.iter().map(|f| (f.clone(), row[f].clone())).collect::<Map<_, _>>();
-        rows.filter(fits).take(limit).map(|row| Value::Object(read(row))).collect()
+        rows.filter(fits)
+            .take(if limit == 0 { usize::MAX } else { limit })
+            .map(|row| Value::Object(read(row)))
+            .collect()
     }
 
     /// Saves; the key is a unique column.
@@ -229,8 +238,12 @@ fn holds(doctype: &str, row: &Map<String, Value>, term: &Value) -> bool {
     } else {
         row["items"].as_array().unwrap().iter().map(|child| child[field].clone()).collect()
     };
-    assert_eq!(term[1], "=");
-    found.contains(&term[2])
+    match term[1].as_str().unwrap() {
+        "=" => found.contains(&term[2]),
+        "in" => found.iter().any(|value| term[2].as_array().unwrap().contains(value)),
+        "!=" => found.iter().all(|value| value.as_f64() != term[2].as_f64()),
+        other => panic!("no operator {other}"),
+    }
 }
 
 fn answer(told: Result<Value, Refused>, field: &str) -> Response {

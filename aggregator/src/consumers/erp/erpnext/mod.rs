@@ -16,10 +16,11 @@ mod meaning;
 mod paper;
 pub mod rest;
 mod rows;
+mod stock;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 use tokio::runtime::Handle;
@@ -66,7 +67,7 @@ pub struct ErpNext {
     ways: Ways,
     is_greeted: bool,
     items: BTreeMap<String, Item>,
-    warehouses: BTreeMap<String, bool>,
+    warehouses: BTreeSet<String>,
 }
 
 /// An item.
@@ -163,13 +164,13 @@ impl ErpNext {
 
     /// Makes sure that a warehouse is there; `code` is what is told where it is not.
     fn warehouse(&mut self, name: &str, code: &str) -> Told<String> {
-        if !self.warehouses.contains_key(name) {
+        if !self.warehouses.contains(name) {
             let filters = json!([["name", "=", name], ["is_group", "=", 0]]);
             let rows = self.list("Warehouse", &filters, &Value::Null, &json!(["name"]), 1)?;
             if rows.is_empty() {
                 return Err(reject(code, format!("ERPNext has no warehouse \"{name}\" that goods can lie in")));
             }
-            self.warehouses.insert(name.to_owned(), true);
+            self.warehouses.insert(name.to_owned());
         }
         Ok(name.to_owned())
     }

@@ -20,7 +20,7 @@ use crate::consumers::{
 };
 
 /// Where an ERPNext is, and who we are there.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Access {
     /// Address of the site.
     pub url: String,
@@ -28,6 +28,13 @@ pub struct Access {
     pub token: String,
     /// Time for a whole call.
     pub timeout: Duration,
+}
+
+// What lets us in is nobody's to print.
+impl std::fmt::Debug for Access {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Access").field("url", &self.url).finish_non_exhaustive()
+    }
 }
 
 /// A connection.
@@ -206,5 +213,14 @@ mod tests {
         let query = query_of(&[("filters", &filters), ("source_name", &"SO-1".into())]);
 
         assert_eq!(query, "?filters=%5B%5B%22name%22%2C%22%3D%22%2C%22A%20B%22%5D%5D&source_name=SO-1");
+    }
+
+    #[test]
+    fn what_lets_us_in_is_not_printed() {
+        let access = Access { url: "http://erp".to_owned(), token: "key:s3cret".to_owned(), timeout: Duration::ZERO };
+
+        let shown = format!("{access:?}");
+
+        assert!(shown.contains("http://erp") && !shown.contains("s3cret"), "{shown}");
     }
 }

@@ -1,7 +1,12 @@
 //! ERPNext's own ways, beside the suite: drafts, the unique key, returns, batches, places.
 
-use docksync_proto::event::{Event, EventType, Line, Party, PartyRole, RefKind};
+use docksync_proto::{
+    event::{Event, EventType, Line, Party, PartyRole, RefKind},
+    site::SiteId,
+};
 use serde_json::{Map, Value, json};
+
+use crate::reconcile::Balances as _;
 
 use super::{ErpNext, KEY_FIELD, double::Double};
 use crate::consumers::{
@@ -287,4 +292,16 @@ fn a_call_that_met_another_transaction_is_made_again_at_once_and_not_for_ever() 
 
     applied(&first);
     assert!(matches!(second, Outcome::Retry { class: FaultClass::Outage, .. }), "{second:?}");
+}
+
+#[test]
+fn stock_is_told_by_item_and_the_warehouse_of_a_status() {
+    let double = Double::start();
+    let mut erp = connected(&double);
+    erp.mapping.statuses.insert("damaged".to_owned(), "Damaged {warehouse}".to_owned());
+
+    let told = erp.read(&SiteId::new("DC01").unwrap()).unwrap();
+
+    let told: Vec<_> = told.iter().map(|b| (b.item.as_str(), b.place.as_str(), b.micros)).collect();
+    assert_eq!(told, [("SKU-1", "", 7_500_000), ("SKU-1", "Damaged DC01", 2_000_000)]);
 }

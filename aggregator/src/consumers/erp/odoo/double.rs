@@ -62,16 +62,21 @@ impl Models {
         let mut models =
             Self { tables: BTreeMap::new(), next: 1000, asks: None, conflicts: 0, decimals: 6, has_key_field: true };
         let rows = json!([
-            ["stock.warehouse", 1, {"code": "DC01", "lot_stock_id": STOCK, "in_type_id": INCOMING, "out_type_id": OUTGOING, "int_type_id": INTERNAL}],
+            ["stock.warehouse", 1, {"code": "DC01", "lot_stock_id": STOCK, "view_location_id": 7, "in_type_id": INCOMING, "out_type_id": OUTGOING, "int_type_id": INTERNAL}],
             ["stock.picking.type", INCOMING, {"warehouse_id": 1, "active": true, "default_location_src_id": SUPPLIERS, "default_location_dest_id": STOCK}],
             ["stock.picking.type", OUTGOING, {"warehouse_id": 1, "active": true, "default_location_src_id": STOCK, "default_location_dest_id": CUSTOMERS}],
             ["stock.picking.type", INTERNAL, {"warehouse_id": 1, "active": false, "default_location_src_id": STOCK, "default_location_dest_id": STOCK}],
             ["stock.location", TRANSIT, {"complete_name": "Transit"}],
-            ["stock.location", DAMAGED, {"complete_name": "DC01/Damaged"}],
+            ["stock.location", DAMAGED, {"complete_name": "DC01/Damaged", "view": 7, "usage": "internal", "active": true}],
+            ["stock.location", STOCK, {"complete_name": "DC01/Stock", "view": 7, "usage": "internal", "active": true}],
+            ["stock.quant", 1, {"product_id": 100, "lot_id": false, "location_id": STOCK, "quantity": 7.5}],
+            ["stock.quant", 2, {"product_id": 100, "lot_id": false, "location_id": DAMAGED, "quantity": 2.0}],
+            ["stock.quant", 3, {"product_id": 101, "lot_id": 31, "location_id": STOCK, "quantity": 3.0}],
+            ["stock.quant", 4, {"product_id": 100, "lot_id": false, "location_id": TRANSIT, "quantity": 9.0}],
             ["uom.uom", 1, {"name": "Units"}],
             ["uom.uom", 2, {"name": "Dozens"}],
-            ["product.product", 100, {"default_code": "SKU-1", "uom_id": 1, "tracking": "none", "property_stock_inventory": LOSS}],
-            ["product.product", 101, {"default_code": "LOTTED", "uom_id": 1, "tracking": "lot", "property_stock_inventory": LOSS}],
+            ["product.product", 100, {"default_code": "SKU-1", "active": true, "uom_id": 1, "tracking": "none", "property_stock_inventory": LOSS}],
+            ["product.product", 101, {"default_code": "LOTTED", "active": true, "uom_id": 1, "tracking": "lot", "property_stock_inventory": LOSS}],
             ["stock.lot", 31, {"name": "L-1", "product_id": 101}],
         ]);
         for row in rows.as_array().unwrap() {
@@ -191,6 +196,8 @@ impl Models {
             stack.push(match term[1].as_str().unwrap() {
                 "=" => found == term[2],
                 "!=" => found != term[2],
+                ">" => found.as_i64() > term[2].as_i64(),
+                "child_of" => self.tables["stock.location"][&found.as_i64().unwrap()].get("view") == Some(&term[2]),
                 "in" => is_in(),
                 "not in" => !is_in(),
                 other => panic!("no operator {other}"),
@@ -205,6 +212,10 @@ impl Models {
                 let of = row["picking_type_id"].as_i64().unwrap();
                 self.tables["stock.picking.type"][&of][rest].clone()
             }
+            Some(("location_id", rest)) => {
+                let of = row["location_id"].as_i64().unwrap();
+                self.tables["stock.location"][&of].get(rest).cloned().unwrap_or(json!(false))
+            }
             Some(other) => panic!("no path {other:?}"),
             None => row.get(path).cloned().unwrap_or(json!(false)),
         }
@@ -218,7 +229,14 @@ impl Models {
             for field in named["fields"].as_array().unwrap().iter().filter_map(Value::as_str) {
                 let value = row.get(field).cloned().unwrap_or(json!(false));
                 let is_one = field.ends_with("_id") || matches!(field, "property_stock_inventory" | "product_uom");
-                read.insert(field.to_owned(), if is_one && value.is_i64() { json!([value, "name"]) } else { value });
+                read.insert(
+                    field.to_owned(),
+                    if is_one && value.is_i64() {
+                        json!([value, if field == "lot_id" { "L-1" } else { "name" }])
+                    } else {
+                        value
+                    },
+                );
             }
             Value::Object(read)
         };
@@ -335,8 +353,9 @@ fn is_write(method: &str) -> bool {
 }
 
 fn name_of(model: &str) -> &'static str {
-    const NAMES: [&str; 9] = [
+    const NAMES: [&str; 10] = [
         "stock.warehouse",
+        "stock.quant",
         "stock.picking.type",
         "stock.location",
         "uom.uom",

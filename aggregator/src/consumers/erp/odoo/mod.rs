@@ -18,6 +18,7 @@ mod fill;
 mod meaning;
 mod plan;
 pub mod rpc;
+mod stock;
 #[cfg(test)]
 mod tests;
 mod transfer;

@@ -34,7 +34,7 @@ pub enum Api {
 }
 
 /// Where an Odoo is, and who we are there.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Access {
     /// Address.
     pub url: String,
@@ -48,6 +48,13 @@ pub struct Access {
     pub api: Api,
     /// Time for a whole call.
     pub timeout: Duration,
+}
+
+// What lets us in is nobody's to print.
+impl std::fmt::Debug for Access {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Access").field("url", &self.url).finish_non_exhaustive()
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -276,5 +283,21 @@ mod tests {
         let told = judge_json2(&answer(401, body));
 
         assert!(matches!(told, Err(Failure::Fault { class: FaultClass::Auth, .. })), "{told:?}");
+    }
+
+    #[test]
+    fn what_lets_us_in_is_not_printed() {
+        let access = Access {
+            url: "http://erp".to_owned(),
+            database: "company".to_owned(),
+            user: "docksync".to_owned(),
+            key: "s3cret".to_owned(),
+            api: Api::Auto,
+            timeout: Duration::ZERO,
+        };
+
+        let shown = format!("{access:?}");
+
+        assert!(shown.contains("http://erp") && !shown.contains("s3cret"), "{shown}");
     }
 }

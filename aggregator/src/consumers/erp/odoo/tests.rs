@@ -1,7 +1,12 @@
 //! Odoo's own ways, beside the suite: backorders, questions, returns, lots, places.
 
-use docksync_proto::event::{Event, EventType, Line, LineStatus, Party, PartyRole, RefKind};
+use docksync_proto::{
+    event::{Event, EventType, Line, LineStatus, Party, PartyRole, RefKind},
+    site::SiteId,
+};
 use serde_json::{Map, Value, json};
+
+use crate::reconcile::Balances as _;
 
 use super::{
     KEY_FIELD, Odoo,
@@ -300,4 +305,18 @@ fn a_key_that_odoo_does_not_know_is_told_as_such_by_the_older_api_too() {
     let outcome = one(&mut connected(&double), &shipment(1));
 
     assert!(matches!(outcome, Outcome::Retry { class: FaultClass::Auth, .. }), "{outcome:?}");
+}
+
+#[test]
+fn stock_is_told_by_item_lot_and_the_place_of_a_status() {
+    let double = Double::start(true);
+    let mut odoo = connected(&double);
+    odoo.mapping.statuses.insert("damaged".to_owned(), "{warehouse}/Damaged".to_owned());
+
+    let told = odoo.read(&SiteId::new("DC01").unwrap()).unwrap();
+
+    let told: Vec<_> = told.iter().map(|b| (b.item.as_str(), b.lot.as_str(), b.place.as_str(), b.micros)).collect();
+    let expected =
+        [("LOTTED", "L-1", "", 3_000_000), ("SKU-1", "", "", 7_500_000), ("SKU-1", "", "DC01/Damaged", 2_000_000)];
+    assert_eq!(told, expected, "what lies between two sites is of neither");
 }

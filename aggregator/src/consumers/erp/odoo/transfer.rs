@@ -150,7 +150,7 @@ impl Odoo {
             return Ok(Outcome::NeedsDecision { reason });
         }
         if filled.expected.values().all(Decimal::is_zero) {
-            return Ok(nothing_went(&picking, filled.rest, goods));
+            return Ok(nothing_went(&picking, filled.rest));
         }
         let values = json!({KEY_FIELD: document.key, "move_ids": filled.commands});
         self.change("stock.picking", "write", Some(&[picking.id]), json!({"vals": values, "context": context()}))?;
@@ -215,13 +215,14 @@ impl Odoo {
 }
 
 /// An order of which nothing went: there is nothing to validate.
-fn nothing_went(picking: &Picking, rest: Rest, goods: &[Goods]) -> Outcome {
-    match (rest, goods.is_empty()) {
-        (Rest::Cancel, _) => Outcome::NeedsDecision {
-            reason: format!("nothing of {} went and nothing will: cancel it in Odoo", picking.name),
-        },
+fn nothing_went(picking: &Picking, rest: Rest) -> Outcome {
+    match rest {
+        Rest::Cancel => {
+            let reason = format!("nothing of {} went and nothing will: cancel it in Odoo", picking.name);
+            Outcome::NeedsDecision { reason }
+        }
         // It stays open, as it is.
-        (Rest::Backorder | Rest::Mixed, _) => Outcome::Applied(picking.name.clone()),
+        Rest::Backorder | Rest::Mixed => Outcome::Applied(picking.name.clone()),
     }
 }
 
