@@ -2,10 +2,12 @@
 
 use std::io::Write;
 
+use tokio::runtime::Handle;
+
 use super::CliError;
 use crate::{
     config::{Config, ConsumerKind},
-    consumers::erp::tryton::rpc::Failure,
+    consumers::{ConsumerError, wire::Failure},
 };
 
 /// Logs in to every ERP of the configuration and asks whether it takes events. Nothing is sent.
@@ -16,14 +18,14 @@ pub fn test(config: &Config, out: &mut dyn Write) -> Result<(), CliError> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let (mut tested, mut failed) = (0, 0);
     for consumer in &config.consumers {
-        let ConsumerKind::Tryton(tryton) = &consumer.kind else { continue };
+        let Some((url, greeting)) = greet(&consumer.kind, runtime.handle())? else { continue };
         tested += 1;
-        let (name, url) = (&consumer.name, &tryton.url);
-        match tryton.connect(runtime.handle().clone())?.greet() {
-            Ok(version) => writeln!(out, "{name}: {url} takes events, its module speaks version {version}")?,
+        let name = &consumer.name;
+        match greeting {
+            Ok(words) => writeln!(out, "{name}: {url} takes events, {words}")?,
             Err(failure) => {
                 failed += 1;
-                writeln!(out, "{name}: {url} does not take events: {}", words(&failure))?;
+                writeln!(out, "{name}: {url} does not take events: {}", failure.words())?;
             }
         }
     }
@@ -33,10 +35,24 @@ pub fn test(config: &Config, out: &mut dyn Write) -> Result<(), CliError> {
     if failed > 0 { Err(CliError::ErpTest { failed, tested }) } else { Ok(()) }
 }
 
-fn words(failure: &Failure) -> String {
-    match failure {
-        Failure::Refused(refusal) => format!("{}: {}", refusal.kind, refusal.message),
-        Failure::Fault { class, reason, .. } => format!("{}: {reason}", class.as_str()),
-        Failure::Unknown { reason, .. } => reason.clone(),
-    }
+/// Address and answer of a destination that is an ERP.
+type Greeting<'c> = Option<(&'c str, Result<String, Failure>)>;
+
+fn greet<'c>(kind: &'c ConsumerKind, runtime: &Handle) -> Result<Greeting<'c>, ConsumerError> {
+    let runtime = runtime.clone();
+    Ok(match kind {
+        ConsumerKind::Tryton(tryton) => {
+            let greeting = tryton.connect(runtime)?.greet();
+            Some((&tryton.url, greeting.map(|version| format!("its module speaks version {version}"))))
+        }
+        ConsumerKind::Odoo(odoo) => {
+            let greeting = odoo.connect(runtime)?.greet();
+            Some((&odoo.url, greeting.map(|api| format!("spoken to by {api}"))))
+        }
+        ConsumerKind::ErpNext(erpnext) => {
+            let greeting = erpnext.connect(runtime)?.greet();
+            Some((&erpnext.url, greeting.map(|user| format!("as user {user}"))))
+        }
+        ConsumerKind::Sql { .. } | ConsumerKind::Http(_) => None,
+    })
 }

@@ -5,10 +5,13 @@ use std::path::Path;
 use clap::CommandFactory as _;
 
 use super::*;
-use crate::ledger::{
-    Change, CursorRow, DeliveryRow, Loc, Reads as _, Stage, Store as _,
-    conformance::{Stream, receipt},
-    reads::SqliteReader,
+use crate::{
+    consumers::erp::{erpnext, odoo},
+    ledger::{
+        Change, CursorRow, DeliveryRow, Loc, Reads as _, Stage, Store as _,
+        conformance::{Stream, receipt},
+        reads::SqliteReader,
+    },
 };
 
 fn config(dir: &Path) -> Config {
@@ -217,4 +220,36 @@ fn an_edit_that_makes_no_event_or_is_not_waited_for_changes_nothing() {
     assert!(never.to_string().contains("never admitted"), "{never}");
     let reads = SqliteReader::open(&config.ledger_path()).unwrap();
     assert!(reads.edits(Loc::new(1, 1)).unwrap().is_empty());
+}
+
+#[test]
+fn the_test_of_erps_says_of_each_whether_it_takes_events_and_what_to_do() {
+    let dir = tempfile::tempdir().unwrap();
+    let (odoo, erpnext) = (odoo::double::Double::start(true), erpnext::double::Double::start());
+    let (key, token) = (dir.path().join("key"), dir.path().join("token"));
+    std::fs::write(&key, "key\n").unwrap();
+    std::fs::write(&token, "key:secret\n").unwrap();
+    let text = format!(
+        "[centre]\nname = \"ACME\"\n\
+         [[consumer]]\nname = \"a\"\nkind = \"odoo\"\nurl = \"{}\"\ndatabase = \"company\"\nuser = \"docksync\"\nkey_file = \"{}\"\n\
+         [[consumer]]\nname = \"b\"\nkind = \"erpnext\"\nurl = \"{}\"\ncompany = \"ACME\"\ntoken_file = \"{}\"\n",
+        odoo.url,
+        key.display(),
+        erpnext.url,
+        token.display()
+    );
+    let config = Config::parse(Path::new("a.toml"), &text).unwrap();
+
+    let well = said(|out| erp::test(&config, out));
+    odoo.server.models.lock().unwrap().has_key_field = false;
+    erpnext.server.books.lock().unwrap().is_unique = false;
+    let mut out = Vec::new();
+    let failed = erp::test(&config, &mut out).unwrap_err();
+
+    assert!(well.contains("takes events, spoken to by JSON-2\n"), "{well}");
+    assert!(well.contains("takes events, as user docksync\n"), "{well}");
+    let ill = String::from_utf8(out).unwrap();
+    assert!(ill.contains("a: ") && ill.contains("have no field x_docksync_key: add it"), "{ill}");
+    assert!(ill.contains("b: ") && ill.contains("is not unique: tick it there"), "{ill}");
+    assert!(matches!(failed, CliError::ErpTest { failed: 2, tested: 2 }), "{failed}");
 }

@@ -1,27 +1,27 @@
 //! Settings of destinations, and the consumers that they make.
 
-use std::{collections::BTreeMap, fs, ops::RangeInclusive, path::PathBuf, time::Duration};
+use std::{fs, ops::RangeInclusive, path::PathBuf, time::Duration};
 
-use docksync_proto::event::EventType;
 use regex::Regex;
-use reqwest::header::HeaderValue;
+use reqwest::{
+    Method,
+    header::{HeaderName, HeaderValue},
+};
 use tokio::runtime::Handle;
 
-use super::read::Section;
+use super::{
+    erp::{self, ErpNextConfig, OdooConfig, TrytonConfig},
+    read::Section,
+};
 use crate::consumers::{
     Consumer, ConsumerError, FaultClass,
-    erp::{
-        mapping::{Mapping, STEP_EVENTS, STOCK_EVENTS, Unit, WithoutDocument},
-        tryton::{Tryton, rpc::Access},
-    },
     http::{HttpConsumer, Meaning, Profile, Rule},
     sql::{SqlBalances, SqlConsumer},
+    template::Template,
 };
 use crate::reconcile::Balances;
 
 const TIMEOUT_MS: u64 = 10_000;
-/// Longer than the minute after which Tryton gives up a call itself.
-const TRYTON_TIMEOUT_MS: u64 = 90_000;
 const CONCURRENCY: u64 = 8;
 const STATUS: RangeInclusive<u64> = 100..=599;
 
@@ -48,32 +48,29 @@ pub enum ConsumerKind {
     Http(HttpConfig),
     /// A Tryton with our module.
     Tryton(TrytonConfig),
-}
-
-/// A Tryton.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TrytonConfig {
-    /// Its address.
-    pub url: String,
-    /// Its database.
-    pub database: String,
-    /// Our user there.
-    pub user: String,
-    /// File whose first line is the password.
-    pub password_file: PathBuf,
-    /// Time for a call, milliseconds.
-    pub timeout_ms: u64,
-    /// How sites and events are told to it.
-    pub mapping: Mapping,
+    /// An Odoo.
+    Odoo(OdooConfig),
+    /// An ERPNext.
+    ErpNext(ErpNextConfig),
 }
 
 /// An HTTP endpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HttpConfig {
-    /// Where events are posted.
-    pub url: String,
+    /// Whether events are put where they are otherwise posted.
+    pub is_put: bool,
+    /// Where events are sent.
+    pub url: Template,
+    /// Headers beside those of every call.
+    pub headers: Vec<(HeaderName, Template)>,
+    /// What is sent.
+    pub body: Template,
     /// Where an effect is asked for.
-    pub look_up_url: Option<String>,
+    pub look_up_url: Option<Template>,
+    /// JSON pointer to what a look-up found.
+    pub look_up_pointer: String,
+    /// Header of an answer that tells the document.
+    pub document_header: Option<HeaderName>,
     /// Whether it keeps `Idempotency-Key` for ever.
     pub is_idempotent: bool,
     /// JSON pointer to the document number.
@@ -113,6 +110,8 @@ impl ConsumerConfig {
             ConsumerKind::Sql { path } => Box::new(SqlConsumer::open(path)?),
             ConsumerKind::Http(http) => Box::new(HttpConsumer::new(http.profile()?, runtime)?),
             ConsumerKind::Tryton(tryton) => Box::new(tryton.connect(runtime)?),
+            ConsumerKind::Odoo(odoo) => Box::new(odoo.connect(runtime)?),
+            ConsumerKind::ErpNext(erpnext) => Box::new(erpnext.connect(runtime)?),
         })
     }
 }
@@ -126,25 +125,10 @@ impl ConsumerConfig {
         Ok(match &self.kind {
             ConsumerKind::Sql { path } => Some(Box::new(SqlBalances::new(path.clone()))),
             ConsumerKind::Tryton(tryton) => Some(Box::new(tryton.connect(runtime)?)),
+            ConsumerKind::Odoo(odoo) => Some(Box::new(odoo.connect(runtime)?)),
+            ConsumerKind::ErpNext(erpnext) => Some(Box::new(erpnext.connect(runtime)?)),
             ConsumerKind::Http(_) => None,
         })
-    }
-}
-
-impl TrytonConfig {
-    /// Sets up the connection.
-    ///
-    /// # Errors
-    /// [`ConsumerError`].
-    pub fn connect(&self, runtime: Handle) -> Result<Tryton, ConsumerError> {
-        let access = Access {
-            url: self.url.clone(),
-            database: self.database.clone(),
-            user: self.user.clone(),
-            password: first_line(&self.password_file)?,
-            timeout: Duration::from_millis(self.timeout_ms),
-        };
-        Tryton::new(access, self.mapping.clone(), runtime)
     }
 }
 
@@ -156,8 +140,13 @@ impl HttpConfig {
             Ok(Rule { status: rule.status, body: rule.body.as_ref().map(pattern).transpose()?, meaning: rule.meaning })
         });
         Ok(Profile {
+            method: if self.is_put { Method::PUT } else { Method::POST },
             url: self.url.clone(),
+            headers: self.headers.clone(),
+            body: self.body.clone(),
             look_up_url: self.look_up_url.clone(),
+            look_up_pointer: self.look_up_pointer.clone(),
+            document_header: self.document_header.clone(),
             is_idempotent: self.is_idempotent,
             document_pointer: self.document_pointer.clone(),
             code_pointer: self.code_pointer.clone(),
@@ -174,7 +163,7 @@ fn secret(path: &PathBuf) -> Result<HeaderValue, ConsumerError> {
     HeaderValue::from_str(&first_line(path)?).map_err(|_| ConsumerError::Header { path: path.clone() })
 }
 
-fn first_line(path: &PathBuf) -> Result<String, ConsumerError> {
+pub(super) fn first_line(path: &PathBuf) -> Result<String, ConsumerError> {
     let text = fs::read_to_string(path).map_err(|source| ConsumerError::Secret { path: path.clone(), source })?;
     Ok(text.lines().next().unwrap_or("").trim().to_owned())
 }
@@ -184,6 +173,8 @@ enum Word {
     Sql,
     Http,
     Tryton,
+    Odoo,
+    ErpNext,
 }
 
 pub(super) fn read(section: &Section<'_>) -> Option<ConsumerConfig> {
@@ -192,15 +183,24 @@ pub(super) fn read(section: &Section<'_>) -> Option<ConsumerConfig> {
         section.missing("name", "a name that never changes");
     }
     let is_erp = section.flag("erp").unwrap_or(false);
-    let word = section.word("kind", &[("sql", Word::Sql), ("http", Word::Http), ("tryton", Word::Tryton)]);
+    let words = [
+        ("sql", Word::Sql),
+        ("http", Word::Http),
+        ("tryton", Word::Tryton),
+        ("odoo", Word::Odoo),
+        ("erpnext", Word::ErpNext),
+    ];
+    let word = section.word("kind", &words);
     if word.is_none() {
-        section.missing("kind", "sql, http or tryton");
+        section.missing("kind", "sql, http, tryton, odoo or erpnext");
     }
     let kind = match word {
         Some(Word::Sql) => required(section, "path", "the file of the staging database")
             .map(|path| ConsumerKind::Sql { path: PathBuf::from(path) }),
         Some(Word::Http) => read_http(section).map(ConsumerKind::Http),
-        Some(Word::Tryton) => read_tryton(section).map(ConsumerKind::Tryton),
+        Some(Word::Tryton) => erp::read_tryton(section).map(ConsumerKind::Tryton),
+        Some(Word::Odoo) => erp::read_odoo(section).map(ConsumerKind::Odoo),
+        Some(Word::ErpNext) => erp::read_erpnext(section).map(ConsumerKind::ErpNext),
         // Without a kind no key can be called unknown.
         None => return None,
     };
@@ -208,7 +208,7 @@ pub(super) fn read(section: &Section<'_>) -> Option<ConsumerConfig> {
     Some(ConsumerConfig { name: name?, is_erp, kind: kind? })
 }
 
-fn required(section: &Section<'_>, key: &'static str, expected: &str) -> Option<String> {
+pub(super) fn required(section: &Section<'_>, key: &'static str, expected: &str) -> Option<String> {
     let text = section.text(key).map(|(text, _)| text);
     if text.is_none() {
         section.missing(key, expected);
@@ -218,10 +218,22 @@ fn required(section: &Section<'_>, key: &'static str, expected: &str) -> Option<
 
 fn read_http(section: &Section<'_>) -> Option<HttpConfig> {
     let or = |key, default: &str| section.text(key).map_or_else(|| default.to_owned(), |(text, _)| text);
-    let is_url = |t: &str| (t.starts_with("http://") || t.starts_with("https://")).then(|| t.to_owned());
     let timeout_ms = section.number("timeout_ms", 100..=600_000).unwrap_or(TIMEOUT_MS);
+    let name = |text: &str| HeaderName::from_bytes(text.as_bytes()).ok();
+    let header = |key: &str, text: &str| Some((name(key)?, flat(text)?));
+    let url = section.parsed("url", ADDRESS, address);
+    if url.is_none() {
+        section.missing("url", "where events are sent");
+    }
+    let body = section.parsed("body", "JSON with places that are known: {event}, {key}, {json:/lines}", body);
+    let headers = section.pairs("headers", "a header with places that are known: {key}, {site}", header);
     let config = HttpConfig {
-        look_up_url: section.parsed("look_up_url", "an http or https URL with {key} or {document}", is_url),
+        is_put: section.word("method", &[("post", false), ("put", true)]).unwrap_or(false),
+        headers: headers.into_values().collect(),
+        body: body.or_else(|| Template::parse("{event}").ok())?,
+        look_up_url: section.parsed("look_up_url", ADDRESS, address),
+        look_up_pointer: or("look_up_pointer", ""),
+        document_header: section.parsed("document_header", "the name of a header", name),
         is_idempotent: section.flag("idempotent").unwrap_or(false),
         document_pointer: or("document_pointer", "/id"),
         code_pointer: or("code_pointer", "/code"),
@@ -230,58 +242,31 @@ fn read_http(section: &Section<'_>) -> Option<HttpConfig> {
         settle_ms: section.number("settle_ms", 0..=3_600_000).unwrap_or(timeout_ms * 2),
         concurrency: section.number("concurrency", 1..=256).unwrap_or(CONCURRENCY),
         rules: section.tables("answer").iter().filter_map(read_rule).collect(),
-        url: String::new(),
+        url: url?,
     };
-    let url = section.parsed("url", "an http or https URL", is_url);
-    if url.is_none() {
-        section.missing("url", "where events are posted");
-    }
-    url.map(|url| HttpConfig { url, ..config })
+    Some(config)
 }
 
-fn read_tryton(section: &Section<'_>) -> Option<TrytonConfig> {
-    let is_url = |t: &str| (t.starts_with("http://") || t.starts_with("https://")).then(|| t.to_owned());
-    let url = section.parsed("url", "an http or https URL", is_url);
-    if url.is_none() {
-        section.missing("url", "the address of Tryton, without the database");
-    }
-    let database = required(section, "database", "the name of Tryton's database");
-    let user = required(section, "user", "the user of the group Docksync");
-    let password_file = required(section, "password_file", "the file whose first line is the user's password");
-    let timeout_ms = section.number("timeout_ms", 1_000..=600_000).unwrap_or(TRYTON_TIMEOUT_MS);
-    let mapping = read_mapping(section);
-    let password_file = PathBuf::from(password_file?);
-    Some(TrytonConfig { url: url?, database: database?, user: user?, password_file, timeout_ms, mapping })
+const ADDRESS: &str = "an http or https URL, its places among {key}, {document}, {site}, {type} and {/pointer}";
+
+fn address(text: &str) -> Option<Template> {
+    let template = flat(text)?;
+    is_url(&template.sample()).map(|_| template)
 }
 
-fn read_mapping(section: &Section<'_>) -> Mapping {
-    let words = [("refuse", WithoutDocument::Refuse), ("move", WithoutDocument::Move)];
-    let mut mapping = Mapping {
-        sites: section.pairs("sites", "a text", |text| Some(text.to_owned())),
-        items: section.pairs("items", "a text", |text| Some(text.to_owned())),
-        units: section.pairs("units", "a unit of the ERP, with a factor before it where they differ: `12 u`", unit),
-        statuses: section.pairs("statuses", "a text", |text| Some(text.to_owned())),
-        without_document: section.word("without_document", &words).unwrap_or(WithoutDocument::Refuse),
-        ..Mapping::default()
-    };
-    if section.flag("steps").unwrap_or(false) {
-        mapping.events.extend(STEP_EVENTS);
-    }
-    let known: BTreeMap<&str, EventType> =
-        STOCK_EVENTS.iter().chain(&STEP_EVENTS).map(|event_type| (event_type.as_str(), *event_type)).collect();
-    if let Some(events) = section.words("events", &known) {
-        mapping.events = events.into_iter().collect();
-    }
-    mapping
+/// A template of texts: whole JSON stands in bodies only.
+fn flat(text: &str) -> Option<Template> {
+    Template::parse(text).ok().filter(|template| !template.holds_json())
 }
 
-/// `u`, or `12 u` where one of ours makes twelve of theirs.
-fn unit(text: &str) -> Option<Unit> {
-    let (factor, symbol) = match text.trim().split_once(' ') {
-        Some((factor, symbol)) => (factor.parse().ok()?, symbol.trim()),
-        None => (rust_decimal::Decimal::ONE, text.trim()),
-    };
-    (!symbol.is_empty() && factor > rust_decimal::Decimal::ZERO).then(|| Unit { symbol: symbol.to_owned(), factor })
+fn body(text: &str) -> Option<Template> {
+    let template = Template::parse(text).ok()?;
+    serde_json::from_str::<serde::de::IgnoredAny>(&template.sample()).ok().map(|_| template)
+}
+
+/// An address that HTTP can be spoken to.
+pub(super) fn is_url(text: &str) -> Option<String> {
+    (text.starts_with("http://") || text.starts_with("https://")).then(|| text.to_owned())
 }
 
 fn read_rule(section: &Section<'_>) -> Option<RuleConfig> {

@@ -5,6 +5,7 @@
 
 mod backup;
 mod consumer;
+mod erp;
 mod read;
 mod reconcile;
 pub mod report;
@@ -18,6 +19,7 @@ use std::{
 };
 
 pub use consumer::{ConsumerConfig, ConsumerKind, HttpConfig, RuleConfig};
+pub use erp::{ErpNextConfig, OdooConfig, TrytonConfig};
 use read::Section;
 use report::{Problem, Report};
 use toml::de::DeTable;
@@ -279,7 +281,7 @@ mod tests {
         assert_eq!((sample.state_dir, sample.ledger, sample.log), (least.state_dir, least.ledger, least.log));
         let units = sample.reconcile.units.clone();
         assert_eq!(sample.reconcile, Settings { units, ..least.reconcile });
-        assert_eq!(sample.consumers.len(), 3);
+        assert_eq!(sample.consumers.len(), 5);
     }
 
     #[test]
@@ -300,6 +302,63 @@ mod tests {
             assert!(shown.contains(part), "{part}\n---\n{shown}");
         }
         assert!(shown.ends_with("a.toml: 6 problems") || shown.ends_with("a.toml: 7 problems"), "{shown}");
+    }
+
+    #[test]
+    fn what_an_erp_lacks_or_does_not_know_is_told_with_its_place() {
+        let text = "[centre]\nname = \"A\"\n[[consumer]]\nname = \"erp\"\nkind = \"odoo\"\nurl = \"odoo.example\"\napi = \"xml\"\nsteps = true\nevents = [\"pick_confirmed\"]\n";
+
+        let report = Config::parse(Path::new("a.toml"), text).unwrap_err();
+
+        let shown = report.to_string();
+        for part in [
+            "a.toml:6:7",
+            "expected an http or https URL",
+            "a.toml:7:7",
+            "expected one of auto, json2, jsonrpc",
+            "error[C002]: unknown key `consumer.steps`\n --> a.toml:8:1",
+            "a.toml:9:10",
+            "`consumer.events` holds `pick_confirmed`",
+            "`consumer.database` is missing",
+            "`consumer.user` is missing",
+            "`consumer.key_file` is missing",
+        ] {
+            assert!(shown.contains(part), "{part}\n---\n{shown}");
+        }
+    }
+
+    #[test]
+    fn an_erpnext_without_company_or_token_is_refused() {
+        let text = "[centre]\nname = \"A\"\n[[consumer]]\nname = \"erp\"\nkind = \"erpnext\"\nurl = \"http://erp\"\ntokn_file = \"/run/token\"\n";
+
+        let report = Config::parse(Path::new("a.toml"), text).unwrap_err();
+
+        let shown = report.to_string();
+        for part in [
+            "error[C002]: unknown key `consumer.tokn_file`\n --> a.toml:7:1",
+            "did you mean `token_file`?",
+            "`consumer.token_file` is missing",
+            "`consumer.company` is missing",
+        ] {
+            assert!(shown.contains(part), "{part}\n---\n{shown}");
+        }
+    }
+
+    #[test]
+    fn templates_are_read_before_anything_is_sent_by_them() {
+        let text = "[centre]\nname = \"A\"\n[[consumer]]\nname = \"api\"\nkind = \"http\"\nurl = \"http://erp/{docment}\"\nbody = '{\"a\": {event}'\nmethod = \"get\"\n[consumer.headers]\nX-Site = \"{event}\"\n";
+
+        let report = Config::parse(Path::new("a.toml"), text).unwrap_err();
+
+        let shown = report.to_string();
+        for part in [
+            "`consumer.url` is `http://erp/{docment}`",
+            "a.toml:7:8",
+            "expected one of post, put",
+            "`consumer.headers.X-Site` is `{event}`",
+        ] {
+            assert!(shown.contains(part), "{part}\n---\n{shown}");
+        }
     }
 
     #[test]

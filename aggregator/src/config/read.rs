@@ -166,12 +166,12 @@ impl<'a> Section<'a> {
         list.iter().filter_map(section).collect()
     }
 
-    /// A table of texts under names of the user's own.
+    /// A table of texts under names of the user's own; `read` gets both.
     pub(super) fn pairs<T>(
         &self,
         key: &'static str,
         expected: &str,
-        read: impl Fn(&str) -> Option<T>,
+        read: impl Fn(&str, &str) -> Option<T>,
     ) -> BTreeMap<String, T> {
         let Some(value) = self.value(key) else { return BTreeMap::new() };
         let Some(table) = value.get_ref().as_table() else {
@@ -181,7 +181,7 @@ impl<'a> Section<'a> {
         let mut pairs = BTreeMap::new();
         for (name, value) in table {
             let name: &str = name.get_ref();
-            match value.get_ref().as_str().map(|text| (text, read(text))) {
+            match value.get_ref().as_str().map(|text| (text, read(name, text))) {
                 Some((_, Some(read))) => drop(pairs.insert(name.to_owned(), read)),
                 Some((text, None)) => {
                     let message = format!("`{}.{name}` is `{text}`, expected {expected}", self.path(key));

@@ -1,5 +1,6 @@
-//! HTTP destinations: one POST of JSON per event, with `Idempotency-Key` and `traceparent`.
+//! HTTP destinations: one call with JSON per event, with `Idempotency-Key` and `traceparent`.
 //!
+//! Address, headers and body are templates ([`super::template`]); where the number of the document stands in an answer is told by pointers.
 //! A profile says what the answers mean. A time-out or a lost connection after the request may have left is unknown, and is settled by
 //! the look-up URL, by the destination's own key, or by a person. Calls of one batch run side by side, at most `concurrency`.
 
@@ -9,18 +10,20 @@ use docksync_proto::identity::traceparent;
 use futures_util::{StreamExt as _, stream};
 use regex::Regex;
 use reqwest::{
-    Client, StatusCode,
-    header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER},
+    Client, Method, StatusCode,
+    header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue},
 };
 use serde_json::Value;
 use tokio::runtime::Handle;
 
-use super::{Capability, Consumer, ConsumerError, Delivery, FaultClass, LookUp, Outcome, json::event_json};
+use super::{
+    Capability, Consumer, ConsumerError, Delivery, FaultClass, LookUp, Outcome,
+    template::{Place, Template},
+    wire::{self, REASON_CHARS_MAX, chain, read, retry_after},
+};
 
 /// Most bytes of an answer that are read.
 const ANSWER_BYTES_MAX: usize = 256 * 1024;
-/// Most characters of an answer that a reason repeats.
-const REASON_CHARS_MAX: usize = 2_000;
 
 /// What an answer means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,13 +49,29 @@ pub struct Rule {
     pub meaning: Meaning,
 }
 
+impl Rule {
+    fn fits(&self, status: StatusCode, body: &str) -> bool {
+        self.status.is_none_or(|s| s == status.as_u16()) && self.body.as_ref().is_none_or(|b| b.is_match(body))
+    }
+}
+
 /// How a destination is spoken to.
 #[derive(Debug, Clone)]
 pub struct Profile {
-    /// Where events are posted.
-    pub url: String,
-    /// Where an effect is asked for; `{key}` and `{document}` are replaced.
-    pub look_up_url: Option<String>,
+    /// How events are sent: POST or PUT.
+    pub method: Method,
+    /// Where to.
+    pub url: Template,
+    /// Headers beside those of every call.
+    pub headers: Vec<(HeaderName, Template)>,
+    /// What is sent.
+    pub body: Template,
+    /// Where an effect is asked for.
+    pub look_up_url: Option<Template>,
+    /// JSON pointer to what a look-up found: a document, or a list of them. Empty is the whole answer.
+    pub look_up_pointer: String,
+    /// Header of an answer that tells the document where its body does not; its last segment.
+    pub document_header: Option<HeaderName>,
     /// Whether the destination keeps `Idempotency-Key` for ever.
     pub is_idempotent: bool,
     /// JSON pointer to the document number in an answer.
@@ -85,8 +104,6 @@ impl HttpConsumer {
     /// # Errors
     /// [`ConsumerError::Client`].
     pub fn new(profile: Profile, runtime: Handle) -> Result<Self, ConsumerError> {
-        // Another room may have named the provider before: it is the same one.
-        drop(rustls::crypto::ring::default_provider().install_default());
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         if let Some(value) = &profile.authorization {
@@ -94,13 +111,7 @@ impl HttpConsumer {
             value.set_sensitive(true);
             headers.insert(AUTHORIZATION, value);
         }
-        let client = Client::builder()
-            .default_headers(headers)
-            .timeout(profile.timeout)
-            // A redirect would repeat a POST elsewhere.
-            .redirect(reqwest::redirect::Policy::none())
-            .build()
-            .map_err(|source| ConsumerError::Client { url: profile.url.clone(), source })?;
+        let client = wire::client(&profile.url.sample(), profile.timeout, headers)?;
         Ok(Self { client, profile, runtime })
     }
 }
@@ -137,17 +148,21 @@ impl Consumer for HttpConsumer {
 }
 
 async fn post(client: &Client, profile: &Profile, delivery: &Delivery) -> Outcome {
-    let request = client
-        .post(&profile.url)
+    let mut request = client
+        .request(profile.method.clone(), profile.url.render(delivery, Place::Url))
         .header("Idempotency-Key", &delivery.key)
         .header("traceparent", traceparent(&delivery.event, delivery.id))
-        .body(event_json(delivery));
+        .body(profile.body.render(delivery, Place::Json));
+    for (name, value) in &profile.headers {
+        request = request.header(name, value.render(delivery, Place::Header));
+    }
     match request.send().await {
         Ok(response) => {
             let status = response.status();
             let after_ms = retry_after(response.headers());
+            let named = profile.document_header.as_ref().and_then(|name| last_segment(response.headers(), name));
             match read(response, ANSWER_BYTES_MAX).await {
-                Ok(body) => judge(profile, status, after_ms, &body),
+                Ok(body) => judge(profile, (status, after_ms, named), &body),
                 // The status is known, the document number is not: only a refusal is sure.
                 Err(error) => Outcome::Unknown { reason: chain(&error), was_answered: false },
             }
@@ -160,34 +175,22 @@ async fn post(client: &Client, profile: &Profile, delivery: &Delivery) -> Outcom
     }
 }
 
-/// The answer's body, cut at `bytes_max`.
-pub(super) async fn read(mut response: reqwest::Response, bytes_max: usize) -> Result<Vec<u8>, reqwest::Error> {
-    let mut body = Vec::new();
-    while let Some(part) = response.chunk().await? {
-        body.extend_from_slice(&part);
-        if body.len() >= bytes_max {
-            body.truncate(bytes_max);
-            break;
-        }
-    }
-    Ok(body)
-}
-
 /// What an answer means for the event; pure.
-fn judge(profile: &Profile, status: StatusCode, after_ms: Option<u64>, body: &[u8]) -> Outcome {
+fn judge(profile: &Profile, head: (StatusCode, Option<u64>, Option<String>), body: &[u8]) -> Outcome {
+    let (status, after_ms, named) = head;
     let text = String::from_utf8_lossy(body);
     let json: Option<Value> = serde_json::from_slice(body).ok();
     let at = |pointer: &str| number(json.as_ref(), pointer);
     let reason = || format!("{status}: {}", text.chars().take(REASON_CHARS_MAX).collect::<String>());
-    let fits = |rule: &&Rule| {
-        rule.status.is_none_or(|s| s == status.as_u16()) && rule.body.as_ref().is_none_or(|b| b.is_match(&text))
-    };
-    let meaning = profile.rules.iter().find(fits).map(|rule| rule.meaning).or_else(|| by_status(status));
+    let document =
+        || Some(at(&profile.document_pointer)).filter(|n| !n.is_empty()).or(named.clone()).unwrap_or_default();
+    let rule = profile.rules.iter().find(|rule| rule.fits(status, &text));
+    let meaning = rule.map(|rule| rule.meaning).or_else(|| by_status(status));
     match meaning {
-        None if status.is_success() => Outcome::Applied(at(&profile.document_pointer)),
+        None if status.is_success() => Outcome::Applied(document()),
         // 5xx and what HTTP does not define: the effect may be there.
         None => Outcome::Unknown { reason: reason(), was_answered: true },
-        Some(Meaning::Already) => Outcome::AlreadyApplied(at(&profile.document_pointer)),
+        Some(Meaning::Already) => Outcome::AlreadyApplied(document()),
         Some(Meaning::Decide) => Outcome::NeedsDecision { reason: reason() },
         Some(Meaning::Fault(class)) => Outcome::Retry { class, after_ms, reason: reason() },
         Some(Meaning::Reject) => {
@@ -217,38 +220,65 @@ async fn ask(client: &Client, profile: &Profile, delivery: &Delivery) -> LookUp 
     let Some(template) = &profile.look_up_url else {
         return LookUp::NoAnswer { class: FaultClass::Outage, reason: "no look-up URL is configured".to_owned() };
     };
-    let document = docksync_proto::identity::document_key(&delivery.event);
-    let url = template.replace("{key}", &escape(&delivery.key)).replace("{document}", &escape(document));
-    let request = client.get(url).header("traceparent", traceparent(&delivery.event, delivery.id));
-    let no_answer = |class, reason| LookUp::NoAnswer { class, reason };
+    let mut request = client
+        .get(template.render(delivery, Place::Url))
+        .header("traceparent", traceparent(&delivery.event, delivery.id));
+    for (name, value) in &profile.headers {
+        request = request.header(name, value.render(delivery, Place::Header));
+    }
+    let lost = |error: reqwest::Error| LookUp::NoAnswer { class: FaultClass::Outage, reason: chain(&error) };
     match request.send().await {
-        Ok(response) => match response.status() {
-            StatusCode::NOT_FOUND => LookUp::Absent,
-            status if status.is_success() => match read(response, ANSWER_BYTES_MAX).await {
-                Ok(body) => found(profile, &body),
-                Err(error) => no_answer(FaultClass::Outage, chain(&error)),
-            },
-            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-                no_answer(FaultClass::Auth, "the look-up is not allowed".to_owned())
+        Ok(response) => {
+            let status = response.status();
+            match read(response, ANSWER_BYTES_MAX).await {
+                Ok(body) => answered(profile, status, &body),
+                Err(error) => lost(error),
             }
-            StatusCode::TOO_MANY_REQUESTS => no_answer(FaultClass::Limit, "the look-up is limited".to_owned()),
-            status => no_answer(FaultClass::Outage, format!("the look-up was answered by {status}")),
-        },
-        Err(error) => no_answer(FaultClass::Outage, chain(&error)),
+        }
+        Err(error) => lost(error),
     }
 }
 
-/// An empty list or null is the answer of a search that found nothing.
-fn found(profile: &Profile, body: &[u8]) -> LookUp {
-    match serde_json::from_slice::<Value>(body) {
-        Ok(Value::Null) => LookUp::Absent,
-        Ok(Value::Array(list)) if list.is_empty() => LookUp::Absent,
-        Ok(Value::Array(list)) => LookUp::Found(number(list.first(), &profile.document_pointer)),
-        Ok(json) => LookUp::Found(number(Some(&json), &profile.document_pointer)),
-        Err(error) => {
-            LookUp::NoAnswer { class: FaultClass::Outage, reason: format!("the look-up is no JSON: {error}") }
-        }
+/// What the answer to a question means; a rule of the profile that names a fault counts here too.
+fn answered(profile: &Profile, status: StatusCode, body: &[u8]) -> LookUp {
+    let text = String::from_utf8_lossy(body);
+    let no_answer = |class| LookUp::NoAnswer { class, reason: format!("the look-up was answered by {status}") };
+    match profile.rules.iter().find(|rule| rule.fits(status, &text)).map(|rule| rule.meaning) {
+        Some(Meaning::Fault(class)) => return no_answer(class),
+        Some(Meaning::Already | Meaning::Reject | Meaning::Decide) | None => {}
     }
+    match (status, by_status(status)) {
+        (StatusCode::NOT_FOUND, _) => LookUp::Absent,
+        (_, None) if status.is_success() => found(profile, body),
+        (_, Some(Meaning::Fault(class))) => no_answer(class),
+        (_, Some(Meaning::Already | Meaning::Reject | Meaning::Decide) | None) => no_answer(FaultClass::Outage),
+    }
+}
+
+/// An empty list or null is the answer of a search that found nothing; of several none is taken for ours.
+fn found(profile: &Profile, body: &[u8]) -> LookUp {
+    let told = serde_json::from_slice::<Value>(body);
+    let what = match &told {
+        Ok(json) => json.pointer(&profile.look_up_pointer).unwrap_or(&Value::Null),
+        Err(error) => {
+            return LookUp::NoAnswer { class: FaultClass::Outage, reason: format!("the look-up is no JSON: {error}") };
+        }
+    };
+    match what {
+        Value::Null => LookUp::Absent,
+        Value::Array(list) => match list.as_slice() {
+            [] => LookUp::Absent,
+            [one] => LookUp::Found(number(Some(one), &profile.document_pointer)),
+            several => LookUp::Several { reason: format!("the look-up found {} documents", several.len()) },
+        },
+        one => LookUp::Found(number(Some(one), &profile.document_pointer)),
+    }
+}
+
+/// The last segment of an address, as of the `Location` of what was made.
+fn last_segment(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
+    let value = headers.get(name)?.to_str().ok()?;
+    value.trim_end_matches('/').rsplit('/').next().map(str::to_owned)
 }
 
 fn number(json: Option<&Value>, pointer: &str) -> String {
@@ -259,33 +289,4 @@ fn number(json: Option<&Value>, pointer: &str) -> String {
 
 fn plain(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
-}
-
-/// Seconds of `Retry-After`; its date form is rare and falls back to our own schedule.
-fn retry_after(headers: &HeaderMap) -> Option<u64> {
-    let secs: u64 = headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
-    secs.checked_mul(1000)
-}
-
-fn escape(text: &str) -> String {
-    text.bytes().fold(String::with_capacity(text.len()), |mut out, b| {
-        if b.is_ascii_alphanumeric() || b"-._~".contains(&b) {
-            out.push(char::from(b));
-        } else {
-            out.push_str(&format!("%{b:02X}"));
-        }
-        out
-    })
-}
-
-/// The error with everything behind it.
-pub(super) fn chain(error: &reqwest::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(inner) = source {
-        text.push_str(": ");
-        text.push_str(&inner.to_string());
-        source = inner.source();
-    }
-    text
 }

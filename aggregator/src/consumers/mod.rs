@@ -3,12 +3,20 @@
 //! Takes [`Delivery`]s in the order of their documents, from [`crate::deliver`]. Gives one [`Outcome`] each. A consumer may be given an
 //! event twice and must have its effect once; how it can know is its [`Capability`]. None knows another, none reads the ledger.
 
+#[cfg(test)]
+mod benches;
+#[cfg(test)]
+pub(crate) mod conformance;
+#[cfg(test)]
+pub(crate) mod double;
 pub mod erp;
 pub mod http;
 pub mod json;
 pub mod sql;
+pub mod template;
 #[cfg(test)]
 mod tests;
+pub mod wire;
 
 use std::collections::BTreeMap;
 
@@ -118,6 +126,11 @@ pub enum LookUp {
     Found(String),
     /// It is not.
     Absent,
+    /// Several are there: which is ours, or whether one is too many, a person must say.
+    Several {
+        /// In words.
+        reason: String,
+    },
     /// No answer.
     NoAnswer {
         /// Why.

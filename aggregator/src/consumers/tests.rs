@@ -163,8 +163,13 @@ fn serve(runtime: &Runtime, erp: Arc<Erp>) -> String {
 
 fn profile(url: &str) -> Profile {
     Profile {
-        url: url.to_owned(),
-        look_up_url: Some(format!("{url}/{{key}}")),
+        method: reqwest::Method::POST,
+        url: template::Template::parse(url).unwrap(),
+        headers: Vec::new(),
+        body: template::Template::parse("{event}").unwrap(),
+        look_up_url: Some(template::Template::parse(&format!("{url}/{{key}}")).unwrap()),
+        look_up_pointer: String::new(),
+        document_header: None,
         is_idempotent: false,
         document_pointer: "/id".to_owned(),
         code_pointer: "/code".to_owned(),

@@ -319,6 +319,7 @@ impl Machine {
                 }
                 self.again(loc)
             }
+            LookUp::Several { reason } => self.park(loc, "AMBIGUOUS_DOCUMENT", reason),
             LookUp::NoAnswer { .. } => Vec::new(),
         }
     }

@@ -14,6 +14,7 @@
 //! | sending | no outcome, crash | unknown | row `unknown` |
 //! | unknown | our key is kept there | ready | |
 //! | unknown | look-up: found / absent / no answer | applied / ready / unknown | |
+//! | unknown | look-up: several | parked as `AMBIGUOUS_DOCUMENT` | row `parked` |
 //! | unknown | neither | parked as `UNKNOWN_OUTCOME` | row `parked` |
 //! | parked | operator: retry / skip | ready / gone, followers in order | audit |
 //!

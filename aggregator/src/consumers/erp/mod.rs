@@ -4,8 +4,14 @@
 //! connector carries such a document over and answers with one [`super::Outcome`]. What no mapping covers is parked under a code that
 //! begins with [`UNMAPPED`], and goes again by itself when the mapping is there.
 
+pub mod balances;
 pub mod document;
+pub mod erpnext;
 pub mod mapping;
+pub mod odoo;
+pub mod quantity;
+pub mod single;
+pub mod spread;
 pub mod tryton;
 
 use super::Heals;

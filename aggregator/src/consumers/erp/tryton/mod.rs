@@ -4,24 +4,23 @@
 //! out and answered for; the rest goes again. What was lost on the way goes again too, for a key that is known there has no
 //! second effect.
 
+#[cfg(test)]
+mod double;
 pub mod rpc;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use docksync_proto::{event::EventType, site::SiteId};
 use rust_decimal::Decimal;
 use serde_json::{Value, json};
 use tokio::runtime::Handle;
 
 use self::rpc::{Access, Failure, Refusal, Rpc};
 use super::{
+    balances::{Stocked, Told},
     document::{Document, document},
     mapping::Mapping,
 };
-use crate::{
-    consumers::{Capability, Consumer, ConsumerError, Delivery, FaultClass, Heals, LookUp, Outcome},
-    reconcile::{Balances, OtherBalance, Placed},
-};
+use crate::consumers::{Capability, Consumer, ConsumerError, Delivery, FaultClass, Heals, LookUp, Outcome};
 
 /// Documents of one call: enough that their cost counts and not the call's.
 pub const BATCH: usize = 200;
@@ -86,6 +85,10 @@ impl Tryton {
             .mapping
             .warehouse(site)
             .map_err(|unmapped| Failure::Unknown { reason: unmapped.reason, was_answered: false })?;
+        self.balances(&warehouse)
+    }
+
+    fn balances(&mut self, warehouse: &str) -> Result<BTreeMap<Balance, Decimal>, Failure> {
         let rows = self.rpc.call("model.docksync.event.stock", &[json!(warehouse)])?;
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let unreadable =
@@ -187,7 +190,7 @@ impl Consumer for Tryton {
             Ok(_) => self.apply_all(&documents),
             // Nothing was sent: whatever went wrong, it is without effect.
             Err(failure) => {
-                let outcome = without_effect(failure);
+                let outcome = failure.without_effect();
                 documents.iter().map(|document| (document.key.clone(), outcome.clone())).collect()
             }
         };
@@ -208,77 +211,19 @@ impl Consumer for Tryton {
                 Some(row) => LookUp::Found(row[1].as_str().unwrap_or_default().to_owned()),
                 None => LookUp::Absent,
             },
-            Err(Failure::Fault { class, reason, .. }) => LookUp::NoAnswer { class, reason },
-            Err(Failure::Refused(refusal)) => {
-                LookUp::NoAnswer { class: FaultClass::Outage, reason: format!("{}: {}", refusal.kind, refusal.message) }
-            }
-            Err(Failure::Unknown { reason, .. }) => LookUp::NoAnswer { class: FaultClass::Outage, reason },
+            Err(failure) => failure.no_answer(),
         }
     }
 }
 
-impl Balances for Tryton {
-    fn read(&mut self, site: &SiteId) -> Result<Vec<OtherBalance>, String> {
-        let warehouse = self.mapping.warehouse(site.as_str()).map_err(|unmapped| unmapped.reason)?;
-        let told = self.stock(site.as_str()).map_err(|failure| match failure {
-            Failure::Refused(refusal) => format!("{}: {}", refusal.kind, refusal.message),
-            Failure::Fault { reason, .. } | Failure::Unknown { reason, .. } => reason,
-        })?;
-        let named: BTreeSet<String> = self
-            .mapping
-            .statuses
-            .keys()
-            .filter_map(|status| self.mapping.location(status, &warehouse).ok().flatten())
-            .collect();
-        let mut all: BTreeMap<(String, String, String), i64> = BTreeMap::new();
-        for ((item, lot, location), quantity) in told {
-            // Whatever is not the place of a status holds available stock.
-            let place = if named.contains(&location) { location } else { String::new() };
-            *all.entry((item, lot, place)).or_default() += docksync_proto::stock::micros(quantity.normalize());
-        }
-        let balance = |((item, lot, place), micros)| OtherBalance { item, lot, place, micros };
-        Ok(all.into_iter().filter(|(_, micros)| *micros != 0).map(balance).collect())
+impl Stocked for Tryton {
+    fn mapping(&self) -> &Mapping {
+        &self.mapping
     }
 
-    fn place(&self, site: &str, (sku, status, uom): (&str, &str, &str), micros: i64) -> Option<Placed> {
-        let warehouse = self.mapping.warehouse(site).ok()?;
-        let place = self.mapping.location(status, &warehouse).ok()?.unwrap_or_default();
-        let (quantity, _) = self.mapping.quantity(Decimal::new(micros, 6), uom).ok()?;
-        Some(Placed { item: self.mapping.item(sku).to_owned(), place, micros: docksync_proto::stock::micros(quantity) })
-    }
-
-    fn renamed(&self) -> BTreeMap<String, String> {
-        self.mapping.items.clone()
-    }
-
-    fn status_of(&self, site: &str, place: &str) -> Option<String> {
-        if place.is_empty() {
-            return Some(String::new());
-        }
-        let warehouse = self.mapping.warehouse(site).ok()?;
-        let leads =
-            |status: &&String| self.mapping.location(status, &warehouse).ok().flatten().as_deref() == Some(place);
-        self.mapping.statuses.keys().find(leads).cloned()
-    }
-
-    fn takes(&self, kind: EventType) -> bool {
-        self.mapping.events.contains(&kind)
-    }
-
-    fn factors(&self) -> Vec<u32> {
-        self.mapping.units.values().filter_map(|unit| unit.factor.to_string().parse().ok()).collect()
-    }
-}
-
-fn without_effect(failure: Failure) -> Outcome {
-    match failure {
-        Failure::Fault { class, after_ms, reason } => Outcome::Retry { class, after_ms, reason },
-        Failure::Refused(refusal) => Outcome::Retry {
-            class: FaultClass::Outage,
-            after_ms: None,
-            reason: format!("{}: {}", refusal.kind, refusal.message),
-        },
-        Failure::Unknown { reason, .. } => Outcome::Retry { class: FaultClass::Outage, after_ms: None, reason },
+    fn stock(&mut self, warehouse: &str) -> Result<Vec<Told>, String> {
+        let told = self.balances(warehouse).map_err(|failure| failure.words())?;
+        Ok(told.into_iter().map(|((item, lot, location), quantity)| (item, lot, location, quantity)).collect())
     }
 }
 
@@ -334,7 +279,7 @@ fn cause(message: &str, said: &Value) -> String {
 
 /// A refusal that names nobody, of a call with one document.
 fn unnamed(refusal: &Refusal) -> Outcome {
-    let reason = format!("{}: {}", refusal.kind, refusal.message);
+    let reason = refusal.words();
     match refusal.kind.as_str() {
         "UserWarning" => Outcome::NeedsDecision { reason },
         "UserError" => Outcome::Rejected { code: "REFUSED".to_owned(), reason },

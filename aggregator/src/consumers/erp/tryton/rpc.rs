@@ -6,19 +6,15 @@
 
 use std::time::Duration;
 
-use reqwest::{
-    Client, StatusCode,
-    header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue, RETRY_AFTER},
-};
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use serde_json::{Value, json};
 use tokio::runtime::Handle;
 
-use crate::consumers::{ConsumerError, FaultClass, http};
-
-/// Most bytes of an answer that are read: balances of a large warehouse.
-const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
-/// Most characters of an answer that a reason repeats.
-const REASON_CHARS_MAX: usize = 2_000;
+pub use crate::consumers::wire::{Failure, Refusal};
+use crate::consumers::{
+    ConsumerError, FaultClass,
+    wire::{Answer, Wire},
+};
 
 /// Where a Tryton is, and who we are there.
 #[derive(Debug, Clone)]
@@ -35,44 +31,9 @@ pub struct Access {
     pub timeout: Duration,
 }
 
-/// Why a call gave no result.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Failure {
-    /// The server judged the call and refused it: nothing of it took effect.
-    Refused(Refusal),
-    /// It takes nothing now; surely without effect.
-    Fault {
-        /// Why.
-        class: FaultClass,
-        /// When it asks us to come back, in milliseconds.
-        after_ms: Option<u64>,
-        /// In words.
-        reason: String,
-    },
-    /// The call may have taken effect.
-    Unknown {
-        /// What went wrong.
-        reason: String,
-        /// Whether the server answered at all.
-        was_answered: bool,
-    },
-}
-
-/// A refusal in the server's words.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refusal {
-    /// `UserError`, `UserWarning`, `ConcurrencyException`, or the text of a fault in the server's own code.
-    pub kind: String,
-    /// The sentence.
-    pub message: String,
-    /// What the raiser added.
-    pub description: String,
-}
-
 /// A connection with its login.
 pub struct Rpc {
-    client: Client,
-    runtime: Handle,
+    wire: Wire,
     access: Access,
     session: Option<Session>,
     calls: u64,
@@ -95,15 +56,8 @@ impl Rpc {
     /// # Errors
     /// [`ConsumerError::Client`].
     pub fn new(access: Access, runtime: Handle) -> Result<Self, ConsumerError> {
-        // Another room may have named the provider before: it is the same one.
-        drop(rustls::crypto::ring::default_provider().install_default());
-        let client = Client::builder()
-            .timeout(access.timeout)
-            // A redirect would repeat a POST elsewhere.
-            .redirect(reqwest::redirect::Policy::none())
-            .build()
-            .map_err(|source| ConsumerError::Client { url: access.url.clone(), source })?;
-        Ok(Self { client, runtime, access, session: None, calls: 0 })
+        let wire = Wire::new(&access.url, access.timeout, runtime)?;
+        Ok(Self { wire, access, session: None, calls: 0 })
     }
 
     /// Address of the server.
@@ -167,34 +121,11 @@ impl Rpc {
         self.calls += 1;
         let url = format!("{}/{}/rpc/", self.access.url.trim_end_matches('/'), self.access.database);
         let body = json!({ "id": self.calls, "method": method, "params": params }).to_string();
-        let mut request = self.client.post(url).header(CONTENT_TYPE, "application/json").body(body);
+        let mut request = self.wire.client().post(url).header(CONTENT_TYPE, "application/json").body(body);
         if let Some(session) = session {
             request = request.header(AUTHORIZATION, session);
         }
-        self.runtime.block_on(async move {
-            let response = match request.send().await {
-                Ok(response) => response,
-                // Without a connection nothing left this machine.
-                Err(error) if error.is_connect() || error.is_builder() => {
-                    return Err(Failure::Fault {
-                        class: FaultClass::Outage,
-                        after_ms: None,
-                        reason: http::chain(&error),
-                    });
-                }
-                Err(error) => {
-                    let reason = http::chain(&error);
-                    return Err(Failure::Unknown { reason, was_answered: false });
-                }
-            };
-            let status = response.status();
-            let after_ms =
-                response.headers().get(RETRY_AFTER).and_then(|v| v.to_str().ok()?.trim().parse::<u64>().ok());
-            match http::read(response, ANSWER_BYTES_MAX).await {
-                Ok(body) => judge(status, after_ms.and_then(|s| s.checked_mul(1000)), &body),
-                Err(error) => Err(Failure::Unknown { reason: http::chain(&error), was_answered: false }),
-            }
-        })
+        judge(&self.wire.send(request)?)
     }
 }
 
@@ -211,19 +142,13 @@ fn before_login(failure: Failure) -> Failure {
     }
 }
 
-/// What an answer means; pure. The server's own statuses: `trytond/protocols/dispatcher.py`, `wrappers.py`.
-fn judge(status: StatusCode, after_ms: Option<u64>, body: &[u8]) -> Result<Value, Failure> {
-    let said = || String::from_utf8_lossy(body).chars().take(REASON_CHARS_MAX).collect::<String>();
-    let fault = |class, reason| Err(Failure::Fault { class, after_ms, reason });
-    match status.as_u16() {
-        200 => {}
-        401 | 403 | 407 => return fault(FaultClass::Auth, format!("{status}: the user is not let in")),
-        429 => return fault(FaultClass::Limit, format!("{status}: {}", said())),
-        // The pool of database connections is used up, or a transaction conflicted too often: rolled back.
-        503 => return fault(FaultClass::Outage, format!("{status}: {}", said())),
-        300..=499 => return fault(FaultClass::Outage, format!("{status}: {}", said())),
-        _ => return Err(Failure::Unknown { reason: format!("{status}: {}", said()), was_answered: true }),
+/// What an answer means; pure. The server's own statuses: `trytond/protocols/dispatcher.py`, `wrappers.py`. It answers 503 where the
+/// pool of database connections is used up, or a transaction conflicted too often: rolled back.
+fn judge(answer: &Answer) -> Result<Value, Failure> {
+    if answer.status.as_u16() != 200 {
+        return Err(answer.by_status());
     }
+    let (body, said) = (&answer.body, || answer.said());
     let answer: Value = match serde_json::from_slice(body) {
         Ok(answer) => answer,
         Err(error) => {
@@ -282,7 +207,10 @@ mod tests {
 
     #[test]
     fn each_answer_has_its_meaning() {
-        let judge = |status: u16, body: &str| judge(StatusCode::from_u16(status).unwrap(), None, body.as_bytes());
+        let judge = |status: u16, body: &str| {
+            let status = reqwest::StatusCode::from_u16(status).unwrap();
+            judge(&Answer { status, after_ms: None, body: body.into() })
+        };
         let class = |answer: Result<Value, Failure>| match answer {
             Err(Failure::Fault { class, .. }) => Some(class),
             _ => None,
