@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use jiff::{Timestamp, ToSpan as _};
+use jiff::{Timestamp, ToSpan as _, civil::Date};
 use sd_notify::NotifyState;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -16,7 +16,7 @@ use crate::{
     enroll,
     intake::expire,
     live::Live,
-    queue::{FileFilter, Queue, Reader, capture::CaptureStore as _},
+    queue::{FileFilter, Queue, QueueError, Reader, capture::CaptureStore as _},
     requests::{self, Request},
     status::{StatusAction, snapshot::Snapshot},
     uplink::{
@@ -63,6 +63,7 @@ impl Keeper {
         let keeper = Arc::new(self);
         let mut turn = tokio::time::interval(TURN);
         let (mut turns, mut next_renewal) = (0_u64, TURNS_TO_FIRST_RENEWAL);
+        let mut expiry: Option<tokio::task::JoinHandle<()>> = None;
         loop {
             tokio::select! {
                 () = stop.cancelled() => return Ok(()),
@@ -74,13 +75,12 @@ impl Keeper {
             keeper.tell_manager();
             let (works, prunes) = (Arc::clone(&keeper), turns.is_multiple_of(TURNS_A_PRUNE));
             let expires = turns % TURNS_AN_EXPIRY == TURNS_A_PRUNE;
-            tokio::task::spawn_blocking(move || {
-                works.work(prunes);
-                if expires {
-                    works.expire();
-                }
-            })
-            .await?;
+            tokio::task::spawn_blocking(move || works.work(prunes)).await?;
+            // Beside the turns: a share that hangs must not keep the service manager from hearing of us.
+            if expires && expiry.as_ref().is_none_or(tokio::task::JoinHandle::is_finished) {
+                let works = Arc::clone(&keeper);
+                expiry = Some(tokio::task::spawn_blocking(move || works.expire()));
+            }
             if turns >= next_renewal {
                 let wait = if keeper.renew().await { TURNS_A_RENEWAL } else { TURNS_AFTER_FAILURE };
                 next_renewal = turns + wait;
@@ -157,20 +157,36 @@ impl Keeper {
     fn expire(&self) {
         let before = Timestamp::now().to_zoned(self.live.zone()).date();
         let before = before.saturating_sub(self.live.archive_days().days());
-        let needed = Reader::open(self.queue.path()).and_then(|r| r.files(FileFilter::NeedPerson, KEPT_FILES_MAX));
-        let keep: BTreeSet<PathBuf> = match needed {
-            Ok(rows) if rows.len() < KEPT_FILES_MAX as usize => rows.into_iter().map(|row| row.path.into()).collect(),
-            Ok(_) => return tracing::warn!("too many files need a person, the archive is left as it is"),
+        let (before, keep) = match self.needed(before) {
+            Ok(Some(needed)) => needed,
+            Ok(None) => return tracing::warn!("too many files need a person, the archive is left as it is"),
             Err(error) => return tracing::warn!(%error, "archive was not looked at"),
         };
-        for root in
-            std::iter::once(self.state_dir.clone()).chain(self.live.folders().into_values().map(|f| expire::beside(&f)))
-        {
+        let sides = self.live.folders().into_values().map(|folder| expire::beside(&folder));
+        for root in std::iter::once(self.state_dir.clone()).chain(sides) {
             self.expire_below(&root, before, &keep);
         }
     }
 
-    fn expire_below(&self, root: &Path, before: jiff::civil::Date, keep: &BTreeSet<PathBuf>) {
+    /// What of the archive may still be needed: files that wait for a person or to be read again, and every day since the oldest
+    /// event that head office does not hold, for a batch that turns out to be damaged is captured from its file again.
+    fn needed(&self, before: Date) -> Result<Option<(Date, BTreeSet<PathBuf>)>, QueueError> {
+        let reader = Reader::open(self.queue.path())?;
+        let mut rows = reader.files(FileFilter::NeedPerson, KEPT_FILES_MAX)?;
+        if rows.len() >= KEPT_FILES_MAX as usize {
+            return Ok(None);
+        }
+        for id in reader.files_not_read_again()? {
+            rows.extend(reader.file(id)?);
+        }
+        let keep = rows.iter().filter_map(|row| expire::place(Path::new(&row.path))).collect();
+        let marked = self.link.borrow().marked;
+        let oldest = reader.oldest_after(marked)?.and_then(|ms| Timestamp::from_millisecond(ms).ok());
+        let day = oldest.map(|at| at.to_zoned(self.live.zone()).date().saturating_sub(1.days()));
+        Ok(Some((day.map_or(before, |day| before.min(day)), keep)))
+    }
+
+    fn expire_below(&self, root: &Path, before: Date, keep: &BTreeSet<PathBuf>) {
         match expire::expire(root, before, keep) {
             Ok(0) => {}
             Ok(files) => tracing::info!(files, %before, root = %root.display(), "old exports left the archive"),

@@ -89,7 +89,10 @@ pub fn decide(runs: &Config, was: &Standing, read: Loaded, now: Timestamp) -> Ou
 /// What reloads of the new settings, the rest of those that run.
 fn merged(runs: &Config, says: Config) -> Config {
     let mut next = runs.clone();
-    next.site.name = says.site.name;
+    // The name of another site is not this one's.
+    if says.site.id == runs.site.id {
+        next.site.name = says.site.name;
+    }
     next.queue.keep_days = says.queue.keep_days;
     next.queue.archive_days = says.queue.archive_days;
     next.status.contact = says.status.contact;
@@ -153,7 +156,7 @@ mod tests {
     fn every_key_that_is_said_to_reload_is_taken() {
         let dir = tempfile::tempdir().unwrap();
         let (config, was) = start(dir.path());
-        let text = "[site]\nid = \"DC8\"\nname = \"N\"\ntime_zone = \"Europe/Paris\"\n[centre]\nhost = \"i\"\nport = 1\nreconnect_max = \"1s\"\n\
+        let text = "[site]\nid = \"DC7\"\nname = \"N\"\ntime_zone = \"Europe/Paris\"\n[centre]\nhost = \"i\"\nport = 1\nreconnect_max = \"1s\"\n\
                     [queue]\nbytes_max = \"64 MiB\"\nkeep_days = 1\narchive_days = 2\nballast_bytes = \"1 MiB\"\n[status]\nlisten = \"127.0.0.1:1\"\n\
                     contact = \"c\"\n[intake]\nrescan = \"1s\"\nworkers = 1\nfile_bytes_max = \"1 MiB\"\n[log]\nlevel = \"warn\"\nformat = \"json\"\n";
         let says = read(dir.path(), text).into_config().unwrap();

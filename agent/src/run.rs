@@ -44,6 +44,8 @@ use crate::{
 };
 
 const ACTIONS_MAX: usize = 32;
+/// How long a reload waits until the folders are let go of.
+const END_WITHIN: Duration = Duration::from_secs(20);
 /// How long a stop may take before what is left is named and left.
 const STOP_WITHIN: Duration = Duration::from_secs(8);
 
@@ -178,7 +180,11 @@ async fn serve(config: Config, queue: &Queue, main: &Path, journal: &Journal) ->
         match wait(&mut rooms, &mut taking, &mut signals).await {
             Wake::Ended(ended) => break ended,
             Wake::Reload => {
-                if let Err(error) = take_settings(&live, queue, main, journal, &mut taking, &stop).await {
+                let taken = tokio::select! {
+                    _ = signals.terminate.recv() => break Ok(()),
+                    taken = take_settings(&live, queue, main, journal, &mut taking, &stop) => taken,
+                };
+                if let Err(error) = taken {
                     break Err(error);
                 }
             }
@@ -241,9 +247,16 @@ async fn take_settings(
             live.keep(outcome.standing);
         }
         Some(config) => {
-            taking.end().await?;
+            match tokio::time::timeout(END_WITHIN, taking.end()).await {
+                Ok(ended) => ended?,
+                // It holds a file or hangs on a share: two of them at once would take files twice.
+                Err(_) => anyhow::bail!(
+                    "a folder or file did not let go within {END_WITHIN:?}; the agent starts anew and takes the new settings then"
+                ),
+            }
             journal.set(&config.log.level)?;
             let intake = Intake::new(&config, Arc::new(queue.clone()), Arc::new(SystemClock));
+            intake.facts().inherit(&live.feeds());
             let needs_restart = outcome.standing.needs_restart.join(", ");
             live.replace(config, outcome.standing, intake.facts());
             *taking = Taking::start(intake, stop);

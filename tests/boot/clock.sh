@@ -53,7 +53,6 @@ for jump in 1:forward -1:back; do
     check "... from the process that was there" same "$(show agent MainPID)/$(show agent ActiveState)" "$pid/active"
 done
 move agent "$(before_end 40)"
-# DEFECT agent/src/uplink/shell.rs, open: certificate_days is counted when a connection begins, and a good line lasts for months.
 check "days pass on a line that holds: the status counts the certificate's days" until_true 10 knows_days 39
 
 # Two thirds of its life are over: nobody has to do anything. The agent looks soon after a start, and then every hour.
@@ -61,7 +60,6 @@ was=$(ends) now=$(before_end 29)
 clock_of aggregator "$now"
 clock_of agent "$now"
 check "29 days left: renewed without a person" until_true 75 is_renewed "$was"
-# DEFECT the same: what is shown is the former certificate.
 check "... and the status knows" until_true 10 knows_days 89
 drop /srv/wms/export/ship renewed 11 13
 check "... events arrive" until_true 60 has_events renewed 3
@@ -87,9 +85,7 @@ clock_of aggregator "$now"
 clock_of agent "$now"
 drop /srv/wms/export/ship expired 31 33
 check "expired: files are captured" until_true 60 waits 3
-# DEFECT agent/src/uplink/shell.rs, no_identity: certificate_days stays unknown, so line_states.rs, refusal, never comes to N013.
 check "... the status says so" until_true 15 site_says "certificate has expired"
-# DEFECT agent/src/status/line_states.rs, refusal: `sudo docksync-agent enroll` is refused, for the state folder is not root's.
 check "... and what to type, as it can be typed" site_says "sudo -u docksync-agent docksync-agent enroll"
 check "... and so does the journal" journal_since "$since" "expired"
 check "... with what to do" journal_since "$since" "ask the centre for a new token and enrol again"
@@ -109,9 +105,7 @@ for wrong in ahead:365 behind:-365; do
     clock_of agent "$far"
     drop /srv/wms/export/ship "$wrong" "${#wrong}1" "${#wrong}3"
     check "clock a year $wrong: the service stays up" is_state agent active
-    # DEFECT agent/src/uplink/tls.rs, Identity::load: ahead, the certificate is said to have expired, and the clock is not doubted.
     check "... the status says that it is the clock" until_true 15 site_says clock
-    # DEFECT agent/src/enroll.rs, place: ahead, the token is used up for a certificate that is called expired.
     again "$far" >"$work/said" 2>&1
     check "... and so does enrolling" holds "$(cat "$work/said")" clock
     clock_of agent "$now"

@@ -44,10 +44,8 @@ for part in agent aggregator; do
     check "$part: active and enabled" same "$(show "$part" ActiveState)/$(show "$part" UnitFileState)" active/enabled
 done
 check "the site's status says that it works" until_true 30 site_says WORKING
-# DEFECT agent/src/cli/status.rs: who may not read the state folder is told that no agent runs.
 said=$(inside sudo -u admin docksync-agent status 2>&1)
 check "... and to who may not look, not that no agent runs" refuses holds "$said" "no agent runs"
-# DEFECT aggregator/src/cli/check.rs: the same, "not there yet" of a ledger that is there.
 said=$(inside sudo -u admin docksync-aggregator check 2>&1)
 check "... and that a ledger is there, not that it will be created" refuses holds "$said" "will be created"
 

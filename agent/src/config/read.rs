@@ -163,6 +163,11 @@ fn queue(section: Section<'_, '_>) -> Option<QueueConfig> {
     {
         section.wrong(node, "C025", "`bytes_max` is too small to hold a day".to_owned(), "at least \"16 MiB\"");
     }
+    if let Some(node) = section.node("archive_days")
+        && queue.archive_days == 0
+    {
+        section.wrong(node, "C024", "`archive_days` is at least 1".to_owned(), "files of today may be read again");
+    }
     section.close();
     Some(queue)
 }
@@ -218,6 +223,12 @@ fn intake(section: Section<'_, '_>) -> Option<IntakeConfig> {
     Some(IntakeConfig { rescan, workers: workers.clamp(1, WORKERS_MAX) as usize, file_bytes_max })
 }
 
+/// A word alone that is no level would be taken for the name of a target, and nothing be written at all.
+fn is_level(text: &str) -> bool {
+    let words = ["error", "warn", "info", "debug", "trace"];
+    text.split(',').all(|part| part.contains('=') || words.contains(&part.trim()))
+}
+
 fn log_default() -> LogConfig {
     LogConfig { level: "info".to_owned(), format: LogFormat::Text }
 }
@@ -226,7 +237,7 @@ fn log(section: Section<'_, '_>) -> Option<LogConfig> {
     let default = log_default();
     let level = section.text("level").map_or(default.level, str::to_owned);
     if let Some(node) = section.node("level")
-        && level.parse::<tracing_subscriber::EnvFilter>().is_err()
+        && (level.parse::<tracing_subscriber::EnvFilter>().is_err() || !is_level(&level))
     {
         section.wrong(node, "C028", format!("`{level}` is no level"), "error, warn, info, debug or trace");
     }

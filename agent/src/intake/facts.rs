@@ -160,6 +160,15 @@ impl IntakeFacts {
         Self { feeds: Arc::new(Mutex::new(feeds)) }
     }
 
+    /// Takes over what was known of feeds of the same name and folder: a reload makes no feed new.
+    pub fn inherit(&self, earlier: &[FeedFacts]) {
+        for feed in self.feeds.lock().unwrap_or_else(PoisonError::into_inner).iter_mut() {
+            if let Some(was) = earlier.iter().find(|was| was.feed == feed.feed && was.folder == feed.folder) {
+                feed.clone_from(was);
+            }
+        }
+    }
+
     /// The feeds as they stand now, in the order of the settings.
     pub fn snapshot(&self) -> Vec<FeedFacts> {
         // Facts are counters and names: a panic elsewhere leaves them readable.

@@ -9,6 +9,7 @@ mod schedule;
 use std::{
     ffi::OsString,
     fs,
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
 };
 
@@ -41,6 +42,15 @@ pub enum BackupError {
         path: PathBuf,
         /// Why.
         source: std::io::Error,
+    },
+    /// The authority that is there is another than the backup's.
+    #[error(
+        "{path} holds another authority than the backup; sites know that of the backup: move it away and restore again, or give \
+         --keep-authority where it has replaced the backup's since"
+    )]
+    OtherAuthority {
+        /// Folder.
+        path: PathBuf,
     },
     /// The disk is too small.
     #[error(
@@ -104,6 +114,11 @@ pub fn make(state_dir: &Path, ledger: &Path, file: &Path) -> Result<Made, Backup
         pki::copy(&state_dir.join("pki"), &authority)?;
     }
     let has_decisions = ReconStore::copy(state_dir, &decisions)?;
+    for path in [&making, &decisions] {
+        if path.exists() {
+            fs::set_permissions(path, fs::Permissions::from_mode(0o600)).map_err(folder_error("close", path))?;
+        }
+    }
     // Last: with its name it is a backup.
     let named = fs::rename(&making, file).and_then(|()| fs::File::open(folder(file))?.sync_all());
     named.map_err(folder_error("name", file))?;
@@ -120,10 +135,14 @@ pub struct PutBack {
 /// Puts what lies beside a backup's file in place, where nothing is in its way.
 ///
 /// # Errors
-/// [`BackupError`].
-pub fn put_back(file: &Path, state_dir: &Path) -> Result<PutBack, BackupError> {
+/// [`BackupError`]; of another authority that is there, unless `keep_authority` says that it counts.
+pub fn put_back(file: &Path, state_dir: &Path, keep_authority: bool) -> Result<PutBack, BackupError> {
+    let present = state_dir.join("pki");
+    if !keep_authority && pki::differ(&beside(file, ".pki"), &present) {
+        return Err(BackupError::OtherAuthority { path: present });
+    }
     ReconStore::put_back(&beside(file, ".reconcile"), state_dir)?;
-    let authority = pki::put_back(&beside(file, ".pki"), &state_dir.join("pki"))?;
+    let authority = pki::put_back(&beside(file, ".pki"), &present)?;
     Ok(PutBack { authority })
 }
 

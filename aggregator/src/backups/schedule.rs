@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -108,12 +109,15 @@ impl Backups {
     }
 
     fn attempt(&self, settings: &BackupSettings, now: Timestamp) -> Result<PathBuf, BackupError> {
-        fs::create_dir_all(&settings.dir).map_err(folder_error("make", &settings.dir))?;
+        if !settings.dir.exists() {
+            let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(&settings.dir);
+            made.map_err(folder_error("make", &settings.dir))?;
+        }
         let path = settings.dir.join(format!("{PREFIX}{}{END}", now.strftime(STAMP)));
         let made = make(&self.state_dir, self.ledger.path(), &path)?;
         self.ledger.change_blocking(made.changes())?;
         // A good backup stays one, whatever becomes of the old ones.
-        if let Err(error) = prune(&settings.dir, settings.keep) {
+        if let Err(error) = prune(&settings.dir, settings.keep, now) {
             tracing::warn!(error = crate::logging::chain(&error), "old backups could not be removed");
         }
         Ok(path)
@@ -154,8 +158,11 @@ pub(super) fn kept(dir: &Path) -> Result<Vec<(Timestamp, PathBuf)>, BackupError>
 }
 
 /// Removes the oldest beyond what is kept.
-pub(super) fn prune(dir: &Path, keep: usize) -> Result<(), BackupError> {
-    let all = kept(dir)?;
+pub(super) fn prune(dir: &Path, keep: usize, now: Timestamp) -> Result<(), BackupError> {
+    let mut all = kept(dir)?;
+    // Names from the future were given by a clock that ran ahead: they go first, never the one that was made just now.
+    let second = now.as_second();
+    all.sort_by_key(|(at, _)| (at.as_second() <= second, *at));
     for (_, path) in &all[..all.len().saturating_sub(keep)] {
         remove(path)?;
         tracing::info!(path = %path.display(), "old backup was removed");

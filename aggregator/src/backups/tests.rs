@@ -61,8 +61,8 @@ fn a_backup_brings_the_authority_to_a_new_machine_and_leaves_one_that_is_there()
     let pki = Pki::open_or_create(&old.path().join("pki"), &names, at("2026-03-01T00:00:00Z")).unwrap();
 
     let made = make(old.path(), &ledger, &file).unwrap();
-    let put = put_back(&file, new.path()).unwrap();
-    let again = put_back(&file, old.path()).unwrap();
+    let put = put_back(&file, new.path(), false).unwrap();
+    let again = put_back(&file, old.path(), false).unwrap();
     let second = make(old.path(), &ledger, &file);
 
     assert_eq!((made.report.events, made.has_authority, made.changes().len()), (1, true, 1));
@@ -73,6 +73,12 @@ fn a_backup_brings_the_authority_to_a_new_machine_and_leaves_one_that_is_there()
     assert_eq!(mode(&beside(&file, ".pki")), 0o700);
     assert_eq!(mode(&beside(&file, ".pki").join("ca.key")), 0o600);
     assert_eq!(mode(&new.path().join("pki/ca.key")), 0o600);
+    let other = tempfile::tempdir().unwrap();
+    drop(Pki::open_or_create(&other.path().join("pki"), &names, at("2026-03-02T00:00:00Z")).unwrap());
+    let refused = put_back(&file, other.path(), false);
+    assert!(matches!(refused, Err(BackupError::OtherAuthority { .. })), "{refused:?}");
+    assert!(!put_back(&file, other.path(), true).unwrap().authority);
+    assert_eq!(mode(&file), 0o600);
     assert!(matches!(second, Err(BackupError::Ledger(LedgerError::Exists { .. }))), "{second:?}");
 }
 
@@ -90,9 +96,11 @@ fn what_an_attempt_left_is_replaced_and_only_the_oldest_of_ours_go() {
         make(&state, &ledger, &file).unwrap();
     }
 
-    prune(dir.path(), 2).unwrap();
+    prune(dir.path(), 2, at("2026-03-03T03:30:00Z")).unwrap();
 
-    let left: Vec<String> = kept(dir.path()).unwrap().iter().map(|(at, _)| at.to_string()).collect();
-    assert_eq!(left, ["2026-03-02T03:30:00Z", "2026-03-03T03:30:00Z"]);
+    let left = || -> Vec<String> { kept(dir.path()).unwrap().iter().map(|(at, _)| at.to_string()).collect() };
+    assert_eq!(left(), ["2026-03-02T03:30:00Z", "2026-03-03T03:30:00Z"]);
+    prune(dir.path(), 1, at("2026-03-02T03:30:00Z")).unwrap();
+    assert_eq!(left(), ["2026-03-02T03:30:00Z"], "what a clock that ran ahead has made goes before what was made now");
     assert!(dir.path().join("by-hand.sqlite").exists());
 }

@@ -2,7 +2,7 @@
 
 use std::{io::Write, sync::Arc};
 
-use super::{CliError, CopyArgs};
+use super::{CliError, CopyArgs, RestoreArgs};
 use crate::{
     backups::{self, beside},
     config::Config,
@@ -40,15 +40,19 @@ pub fn backup(config: &Config, args: &CopyArgs, out: &mut dyn Write) -> Result<(
 ///
 /// # Errors
 /// [`CliError::Running`] while the service runs.
-pub fn restore(config: &Config, args: &CopyArgs, out: &mut dyn Write) -> Result<(), CliError> {
+pub fn restore(config: &Config, args: &RestoreArgs, out: &mut dyn Write) -> Result<(), CliError> {
     std::fs::create_dir_all(&config.state_dir).map_err(|source| LedgerError::Io {
         doing: "create",
         path: config.state_dir.clone(),
         source,
     })?;
     let _lock = StateLock::take(&config.state_dir)?.ok_or(CliError::Running)?;
+    if config.ledger_path().exists() {
+        return Err(LedgerError::Exists { path: config.ledger_path() }.into());
+    }
+    // The ledger last: with it the service starts, and would make an authority where there is none.
+    let put = backups::put_back(&args.file, &config.state_dir, args.keep_authority)?;
     let report = backup::restore(&args.file, &config.ledger_path())?;
-    let put = backups::put_back(&args.file, &config.state_dir)?;
     let mut store = open(config)?;
     store.change(&[Change::Audit(Entry {
         who: "docksync-aggregator".to_owned(),
@@ -64,7 +68,7 @@ pub fn restore(config: &Config, args: &CopyArgs, out: &mut dyn Write) -> Result<
         report.ledger_id
     )?;
     if put.authority {
-        writeln!(out, "{}: the authority of the backup; sites know it", config.state_dir.join("pki").display())?;
+        writeln!(out, "{}: the authority of the backup, which its sites know", config.state_dir.join("pki").display())?;
     }
     Ok(())
 }

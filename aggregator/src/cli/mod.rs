@@ -87,7 +87,7 @@ pub enum Command {
     /// Copy the ledger while it runs, and check the copy
     Backup(CopyArgs),
     /// Put a checked backup in the place of the ledger
-    Restore(CopyArgs),
+    Restore(RestoreArgs),
     /// Print what makes a shell complete these commands; the packages install it
     Completions(CompletionsArgs),
 }
@@ -230,6 +230,16 @@ pub struct DecideArgs {
 pub struct CopyArgs {
     /// File of the backup
     pub file: PathBuf,
+}
+
+/// From where.
+#[derive(Debug, Args)]
+pub struct RestoreArgs {
+    /// File of the backup
+    pub file: PathBuf,
+    /// The authority that is there counts, though it is another than the backup's: it has replaced that one since
+    #[arg(long)]
+    pub keep_authority: bool,
 }
 
 /// Why a command did not do what was asked.

@@ -102,11 +102,12 @@ fn a_backup_is_restored_only_where_nothing_is_in_the_way() {
     let dir = tempfile::tempdir().unwrap();
     let config = fill(dir.path());
     let copy = CopyArgs { file: dir.path().join("copy.sqlite") };
+    let back = RestoreArgs { file: copy.file.clone(), keep_authority: false };
 
     let made = said(|out| backup(&config, &copy, out));
-    let refused = restore(&config, &copy, &mut Vec::new()).unwrap_err();
+    let refused = restore(&config, &back, &mut Vec::new()).unwrap_err();
     let lock = crate::ledger::lock::StateLock::take(dir.path()).unwrap();
-    let running = restore(&config, &copy, &mut Vec::new()).unwrap_err();
+    let running = restore(&config, &back, &mut Vec::new()).unwrap_err();
 
     assert!(made.contains("3 events in 1 streams, checked"), "{made}");
     assert_eq!((refused.code(), running.code()), (1, 75));

@@ -1,6 +1,6 @@
 //! The certificate authority: its own certificate, and those that it signs.
 
-use std::{net::IpAddr, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use docksync_proto::{identity::hex, site::SiteId};
 use jiff::Timestamp;
@@ -13,7 +13,12 @@ use ring::{
     digest::{SHA256, digest},
     rand::{SecureRandom, SystemRandom},
 };
-use rustls_pki_types::CertificateDer;
+use rustls::{
+    RootCertStore,
+    client::{WebPkiServerVerifier, danger::ServerCertVerifier as _},
+    server::{WebPkiClientVerifier, danger::ClientCertVerifier as _},
+};
+use rustls_pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject};
 
 use super::error::PkiError;
 
@@ -72,6 +77,30 @@ impl Authority {
         let issuer =
             Issuer::from_ca_cert_der(&der, key).map_err(|source| PkiError::Make { what: "the authority", source })?;
         Ok(Self { issuer, der, pem })
+    }
+
+    /// Signs for a site and a server, and has both verified as the two ends would: what a name or a constraint of a certificate
+    /// spoils shows here, and not at the sites.
+    pub(super) fn trial(&self, now: Timestamp) -> Result<(), PkiError> {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let mut roots = RootCertStore::empty();
+        roots.add(self.der.clone()).map_err(PkiError::Tls)?;
+        let roots = Arc::new(roots);
+        let key = super::keys::generate()?;
+        let site = SiteId::new("TRIAL").map_err(|_| PkiError::Random)?;
+        let second = u64::try_from(now.as_second()).unwrap_or(0);
+        let at = UnixTime::since_unix_epoch(Duration::from_secs(second));
+        let der = |issued: Issued| CertificateDer::from_pem_slice(issued.pem.as_bytes()).map_err(|_| PkiError::Random);
+        let leaf = der(self.sign(&Role::Site(&site), &key, now, 1)?)?;
+        let clients = WebPkiClientVerifier::builder_with_provider(Arc::clone(&roots), Arc::clone(&provider));
+        let clients = clients.build().map_err(PkiError::Verifier)?;
+        clients.verify_client_cert(&leaf, &[], at).map_err(PkiError::Tls)?;
+        let leaf = der(self.sign(&Role::Server(&["localhost".to_owned()]), &key, now, 1)?)?;
+        let servers =
+            WebPkiServerVerifier::builder_with_provider(roots, provider).build().map_err(PkiError::Verifier)?;
+        let name = ServerName::try_from("localhost").map_err(|_| PkiError::Random)?;
+        servers.verify_server_cert(&leaf, &[], &name, &[], at).map_err(PkiError::Tls)?;
+        self.revocation_list(&[], now).map(drop)
     }
 
     /// SHA-256 of its certificate, in hex.

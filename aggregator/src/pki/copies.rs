@@ -44,11 +44,26 @@ pub fn put_back(from: &Path, to: &Path) -> Result<bool, PkiError> {
     if !is_there(from) || is_there(to) {
         return Ok(false);
     }
-    fs::create_dir_all(to).map_err(|source| PkiError::Write { path: to.to_owned(), source })?;
-    copy_files(from, to)?;
-    // Last: with it the authority counts as there.
-    one(&from.join(REGISTER), &to.join(REGISTER))?;
+    let aside = to.with_extension("restoring");
+    let write = |source| PkiError::Write { path: aside.clone(), source };
+    if aside.exists() {
+        fs::remove_dir_all(&aside).map_err(write)?;
+    }
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(&aside).map_err(write)?;
+    copy_files(from, &aside)?;
+    one(&from.join(REGISTER), &aside.join(REGISTER))?;
+    if to.exists() {
+        // Without key and register it holds nothing that counts, or something that is none of ours: then this says so.
+        fs::remove_dir(to).map_err(|source| PkiError::Write { path: to.to_owned(), source })?;
+    }
+    fs::rename(&aside, to).map_err(|source| PkiError::Write { path: to.to_owned(), source })?;
     Ok(true)
+}
+
+/// Whether both folders hold an authority, and not the same one.
+pub fn differ(one: &Path, other: &Path) -> bool {
+    let pem = |dir: &Path| fs::read(dir.join("ca.pem")).ok();
+    pem(one).zip(pem(other)).is_some_and(|(a, b)| a != b)
 }
 
 /// Keys, certificates and their names; what is being written aside is not among them.
@@ -57,7 +72,7 @@ fn copy_files(from: &Path, to: &Path) -> Result<(), PkiError> {
     for entry in fs::read_dir(from).map_err(read)? {
         let path = entry.map_err(read)?.path();
         let is_own = path.extension().is_some_and(|end| ["key", "pem", "names"].iter().any(|own| end == *own));
-        if let (true, Some(name)) = (is_own, path.file_name()) {
+        if let (true, Some(name)) = (is_own && path.is_file(), path.file_name()) {
             one(&path, &to.join(name))?;
         }
     }

@@ -38,7 +38,7 @@ use tokio::sync::watch;
 
 pub use self::{
     authority::CENTRE_NAME,
-    copies::{copy, put_back},
+    copies::{copy, differ, put_back},
     denylist::Denylist,
     error::PkiError,
     rotation::{Authorities, Issuing, install},

@@ -209,7 +209,10 @@ fn read_issuing(issuing: Issuing<'_>, now: Timestamp) -> Result<(String, String)
     if parsed.validity().not_after.timestamp() <= now.as_second() + super::SITE_DAYS * 24 * 3600 {
         return Err(unfit("it ends before a site's certificate would"));
     }
-    Ok((pem, key.serialize_pem()))
+    let text = key.serialize_pem();
+    let refuse = |_| unfit("certificates that it signs are not accepted: its name or its constraints do not allow it");
+    Authority::load(pem.clone(), der.into_owned(), key).and_then(|authority| authority.trial(now)).map_err(refuse)?;
+    Ok((pem, text))
 }
 
 /// The first certificate of a PEM file (RFC 7468, section 5).

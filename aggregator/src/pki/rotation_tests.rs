@@ -109,12 +109,25 @@ fn a_company_can_bring_its_own_authority() {
     write(true, &KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).unwrap());
     fs::write(&key_path, key.serialize_pem()).unwrap();
     let foreign = install(&state, issuing, at(NOW)).unwrap_err();
+    // What it may sign is constrained: no site or server of ours is accepted under it.
+    let mut params = rcgen::CertificateParams::new(Vec::new()).unwrap();
+    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    params.key_usages = vec![rcgen::KeyUsagePurpose::KeyCertSign, rcgen::KeyUsagePurpose::CrlSign];
+    params.not_after = rcgen::date_time_ymd(2050, 1, 1);
+    params.name_constraints = Some(rcgen::NameConstraints {
+        permitted_subtrees: vec![rcgen::GeneralSubtree::DnsName("example.com".to_owned())],
+        excluded_subtrees: Vec::new(),
+    });
+    fs::write(&pem, params.self_signed(&key).unwrap().pem()).unwrap();
+    let constrained = install(&state, issuing, at(NOW)).unwrap_err();
+    assert!(!state.join("ca.key").exists(), "nothing was written");
     write(true, &key);
     install(&state, issuing, at(NOW)).unwrap();
 
     assert!(exposed.to_string().contains("chmod 600"), "{exposed}");
     assert!(unfit.to_string().contains("may not sign"), "{unfit}");
     assert!(foreign.to_string().contains("the key is of another certificate"), "{foreign}");
+    assert!(constrained.to_string().contains("are not accepted"), "{constrained}");
     let mut desk = Desk { pki: Pki::open_or_create(&state, &names(), at(NOW)).unwrap(), dir };
     assert_eq!(issuers(desk.pki.ca_pem()), 1);
     let token = add(&mut desk, "DC-1");
