@@ -148,6 +148,7 @@ pub struct PlainEvents {
     /// For each event: where its bytes end, where in them its provenance begins, its identity.
     events: Vec<(usize, usize, Uuid)>,
     canonical: Canonical,
+    name: String,
     plain_bytes: usize,
 }
 
@@ -158,7 +159,9 @@ impl PlainEvents {
         canonical::walk(event, &mut Counted { canonical: &mut self.canonical, plain_bytes: &mut self.plain_bytes });
         let (bytes, provenance) = self.canonical.parts();
         self.bytes.extend_from_slice(bytes);
-        let id = identity::event_id(event);
+        self.name.clear();
+        identity::spell(event, &mut self.name);
+        let id = identity::named(&self.name);
         self.events.push((self.bytes.len(), provenance, id));
         id
     }
