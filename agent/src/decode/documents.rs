@@ -94,6 +94,7 @@ impl<'p> Documents<'p> {
 
     /// Opens a document at this place.
     pub(super) fn open(&mut self, place: Place) {
+        self.tools.clear(&mut self.event.references);
         reset(&mut self.event, self.plan.has_interchange);
         self.event.lines.truncate(1);
         self.event.lines.iter_mut().for_each(empty);
@@ -378,7 +379,6 @@ fn reset(event: &mut Event, has_interchange: bool) {
     event.action = Action::Add;
     event.correlation_id.clear();
     event.ordinal = 0;
-    event.references.clear();
     event.parties.clear();
     event.operator.clear();
     event.containers.clear();
@@ -427,10 +427,13 @@ fn empty_states(line: &mut Line) {
 fn correlate(event: &mut Event) {
     const KINDS: [RefKind; 6] =
         [RefKind::So, RefKind::DepositorOrder, RefKind::Shipment, RefKind::Receipt, RefKind::Adjustment, RefKind::Rma];
-    if event.correlation_id.is_empty()
-        && let Some(value) = KINDS.iter().map(|kind| event.reference(*kind)).find(|value| !value.is_empty())
-    {
-        event.correlation_id = value.to_owned();
+    if !event.correlation_id.is_empty() {
+        return;
+    }
+    let of = |kind: &RefKind| event.references.iter().find(|known| known.kind == *kind);
+    let value = |kind: &RefKind| of(kind).map(|known| &known.value).filter(|value| !value.is_empty());
+    if let Some(value) = KINDS.iter().find_map(value) {
+        value.clone_into(&mut event.correlation_id);
     }
 }
 

@@ -30,6 +30,7 @@ pub mod json;
 mod message;
 mod moment;
 mod number;
+mod places;
 mod plan;
 pub mod profile;
 mod reasons;
@@ -392,7 +393,7 @@ impl Decoder {
         input.rewind().map_err(DecodeError::Read)?;
         let clockwork = Clockwork::new(self.zone.clone(), self.zone_name.clone());
         let setup = Setup {
-            tools: Tools { number: self.profile.common().number, clockwork },
+            tools: Tools::new(self.profile.common().number, clockwork),
             blank: self.blank(file),
             is_trusted,
             offset: if charset == Charset::Utf8 && mark == [0xef, 0xbb, 0xbf] { 3 } else { 0 },

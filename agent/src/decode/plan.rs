@@ -92,8 +92,9 @@ impl Source {
 }
 
 impl Blanks {
-    fn clean<'t>(&self, text: &'t str) -> Option<&'t str> {
-        let text = if self.trim { text.trim() } else { text };
+    #[inline]
+    pub(super) fn clean<'t>(&self, text: &'t str) -> Option<&'t str> {
+        let text = if self.trim { trimmed(text) } else { text };
         let is_null = text.is_empty() || self.null.iter().any(|null| null == text);
         (!is_null).then_some(text)
     }
@@ -104,6 +105,13 @@ impl Blanks {
             Cow::Owned(text) => self.clean(&text).map(|clean| Cow::Owned(clean.to_owned())),
         }
     }
+}
+
+/// The text without white space around it; most values have none, and their first and last byte tell.
+fn trimmed(text: &str) -> &str {
+    let is_ink = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_graphic);
+    let bytes = text.as_bytes();
+    if is_ink(bytes.first()) && is_ink(bytes.last()) { text } else { text.trim() }
 }
 
 /// A JSON value as a text; objects and arrays as compact JSON, null as nothing.
