@@ -39,6 +39,7 @@ mod rows;
 #[cfg(test)]
 mod samples;
 mod slide;
+mod spare;
 pub mod target;
 #[cfg(test)]
 mod tests;

@@ -157,11 +157,11 @@ pub(super) fn settle_whole(lines: &mut [Line]) {
 }
 
 /// Keeps what no field of the contract takes; a second value under the same key is joined to it.
-pub(super) fn keep(event: &mut Event, key: &str, value: &str) {
+pub(super) fn keep(event: &mut Event, key: impl Into<String>, value: &str) {
     if value.is_empty() {
         return;
     }
-    let slot = event.extensions.entry(key.to_owned()).or_default();
+    let slot = event.extensions.entry(key.into()).or_default();
     if !slot.is_empty() {
         slot.push_str(" | ");
     }

@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use super::super::places::places;
+
 /// Characters between the parts of an interchange; they come from its own header, never from habit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Delimiters {
@@ -28,33 +30,22 @@ pub(super) struct Segment {
 }
 
 impl Segment {
-    /// Splits the text at the element separator. Blanks around an element carry no meaning (ASC X12.6, 3.5.1.5).
-    pub(super) fn split(&mut self, text: &str, element: char) {
+    /// Splits the text at the element separator; `has_break` is false where no line break stands in it. Blanks around an element carry no meaning (ASC X12.6, 3.5.1.5).
+    pub(super) fn split(&mut self, text: &str, element: char, has_break: bool) {
         self.text.clear();
         // Line breaks within a segment come from tools that wrap lines at a fixed width.
         let mut from = 0;
-        for at in memchr::memchr2_iter(b'\r', b'\n', text.as_bytes()) {
-            self.text.push_str(&text[from..at]);
-            from = at + 1;
+        if has_break {
+            for at in memchr::memchr2_iter(b'\r', b'\n', text.as_bytes()) {
+                self.text.push_str(&text[from..at]);
+                from = at + 1;
+            }
         }
         self.text.push_str(&text[from..]);
         self.bounds.clear();
-        let mut mark = [0; 4];
-        let mark = element.encode_utf8(&mut mark).as_bytes();
-        let (mut from, mut at) = (0, 0);
-        // Elements are short: looking at each byte costs less than a search for each of them.
-        while let Some(byte) = self.text.as_bytes().get(at) {
-            if *byte != mark[0] || mark.len() > 1 && !self.text.as_bytes()[at..].starts_with(mark) {
-                at += 1;
-                continue;
-            }
-            if !self.bound(from, at) {
-                return;
-            }
-            at += mark.len();
-            from = at;
+        if !self.elements(element) {
+            return;
         }
-        self.bound(from, self.text.len());
         if let Some((from, to)) = self.bounds.first().copied()
             && let Some(id) = self.text.get_mut(from..to)
         {
@@ -62,22 +53,48 @@ impl Segment {
         }
     }
 
+    /// Finds the elements; false where there are too many.
+    fn elements(&mut self, element: char) -> bool {
+        let text = std::mem::take(&mut self.text);
+        let (mut from, mut is_within) = (0, true);
+        let mut found = |at: usize| {
+            is_within = is_within && self.bound(&text, from, at);
+            from = at + element.len_utf8();
+        };
+        match u8::try_from(element) {
+            Ok(byte) if element.is_ascii() => places(byte, text.as_bytes(), found),
+            _ => text.match_indices(element).for_each(|(at, _)| found(at)),
+        }
+        is_within = is_within && self.bound(&text, from, text.len());
+        self.text = text;
+        is_within
+    }
+
     /// Notes an element without the blanks around it; false where there are too many.
-    fn bound(&mut self, from: usize, end: usize) -> bool {
+    fn bound(&mut self, text: &str, from: usize, end: usize) -> bool {
         if self.bounds.len() > super::ELEMENTS_MAX {
             self.is_too_long = true;
             return false;
         }
-        let bytes = &self.text.as_bytes()[from..end];
+        let bytes = &text.as_bytes()[from..end];
         let is_plain = |b: Option<&u8>| b.is_none_or(u8::is_ascii_graphic);
         if is_plain(bytes.first()) && is_plain(bytes.last()) {
             self.bounds.push((from, end));
             return true;
         }
-        let part = &self.text[from..end];
+        let part = &text[from..end];
         let lead = part.len() - part.trim_start().len();
         self.bounds.push((from + lead, from + lead + part.trim().len()));
         true
+    }
+
+    /// Makes it equal to another one, in its own memory.
+    pub(super) fn copy(&mut self, other: &Self) {
+        let Self { line_no, offset, is_too_long, lacks_terminator, text, bounds } = self;
+        (*line_no, *offset) = (other.line_no, other.offset);
+        (*is_too_long, *lacks_terminator) = (other.is_too_long, other.lacks_terminator);
+        text.clone_from(&other.text);
+        bounds.clone_from(&other.bounds);
     }
 
     /// Keeps the identifier alone, for those who only count.

@@ -40,7 +40,10 @@ const SPARE_MAX: usize = 1_000;
 
 impl Body {
     pub(super) fn new(st: &Segment, spare: Vec<Segment>) -> Self {
-        let (segments, doubts) = (vec![st.clone()], Vec::new());
+        let (mut spare, doubts) = (spare, Vec::new());
+        let mut first = spare.pop().unwrap_or_default();
+        first.copy(st);
+        let segments = vec![first];
         Self { segments, lines: 1, handed: 0, has_held: false, bytes: 0, doubts, spare }
     }
 
@@ -70,7 +73,7 @@ impl Body {
         sheet: &mut Sheet<'_, '_, '_, '_>,
     ) -> io::Result<()> {
         let is_known = is_supported(&sheet.kind);
-        let mut segment = Segment::default();
+        let mut segment = self.spare.pop().unwrap_or_default();
         let mut is_too_large = false;
         while input.next(&mut segment)? != Found::End {
             self.lines += 1;
