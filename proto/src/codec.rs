@@ -309,6 +309,14 @@ impl BatchEncoder {
     }
 
     fn close_event(&mut self) {
+        self.events += 1;
+        // Neighbours are mostly of one shape: comparing costs less than looking it up.
+        if let Some((last, count)) = self.runs.last_mut()
+            && self.shape_list.get(*last as usize) == Some(&self.current)
+        {
+            *count += 1;
+            return;
+        }
         let shape = match self.shapes.get(&self.current) {
             Some(shape) => *shape,
             None => {
@@ -318,11 +326,7 @@ impl BatchEncoder {
                 shape
             }
         };
-        match self.runs.last_mut() {
-            Some((last, count)) if *last == shape => *count += 1,
-            _ => self.runs.push((shape, 1)),
-        }
-        self.events += 1;
+        self.runs.push((shape, 1));
     }
 
     fn slot(&mut self, tag: Tag) -> &mut Collected {
