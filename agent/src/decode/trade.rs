@@ -27,7 +27,11 @@ impl Messages<'_, '_> {
     pub(super) fn quantity(&self, path: &str, column: u32, text: &str) -> Result<Decimal, Fault> {
         let wrong = || fault("INVALID_QUANTITY", path, column, text, "a number, as 12.5");
         let number = self.tools.number.parse(text.trim()).ok_or_else(wrong)?;
-        if number.normalize().scale() > SCALE_MAX { Ok(number.round_dp(SCALE_MAX)) } else { Ok(number) }
+        if number.scale() > SCALE_MAX && number.normalize().scale() > SCALE_MAX {
+            Ok(number.round_dp(SCALE_MAX))
+        } else {
+            Ok(number)
+        }
     }
 
     /// The canonical unit: the partner's table first, then the spellings that everybody knows.

@@ -30,12 +30,13 @@ pub(super) struct Segment {
 }
 
 impl Segment {
-    /// Splits the text at the element separator; `has_break` is false where no line break stands in it. Blanks around an element carry no meaning (ASC X12.6, 3.5.1.5).
-    pub(super) fn split(&mut self, text: &str, element: char, has_break: bool) {
+    /// Splits the text at the element separator. Blanks around an element carry no meaning (ASC X12.6, 3.5.1.5); where the text
+    /// [`is_ink`] there are none.
+    pub(super) fn split(&mut self, text: &str, element: char, is_ink: bool) {
         self.text.clear();
         // Line breaks within a segment come from tools that wrap lines at a fixed width.
         let mut from = 0;
-        if has_break {
+        if !is_ink {
             for at in memchr::memchr2_iter(b'\r', b'\n', text.as_bytes()) {
                 self.text.push_str(&text[from..at]);
                 from = at + 1;
@@ -43,7 +44,13 @@ impl Segment {
         }
         self.text.push_str(&text[from..]);
         self.bounds.clear();
-        if !self.elements(element) {
+        self.elements(element);
+        if !is_ink {
+            self.trim();
+        }
+        if self.bounds.len() > super::ELEMENTS_MAX + 1 {
+            self.bounds.truncate(super::ELEMENTS_MAX + 1);
+            self.is_too_long = true;
             return;
         }
         if let Some((from, to)) = self.bounds.first().copied()
@@ -53,39 +60,32 @@ impl Segment {
         }
     }
 
-    /// Finds the elements; false where there are too many.
-    fn elements(&mut self, element: char) -> bool {
-        let text = std::mem::take(&mut self.text);
-        let (mut from, mut is_within) = (0, true);
+    /// Finds where elements begin and end; one more than are allowed tells enough.
+    fn elements(&mut self, element: char) {
+        let mut from = 0;
         let mut found = |at: usize| {
-            is_within = is_within && self.bound(&text, from, at);
-            from = at + element.len_utf8();
+            if self.bounds.len() <= super::ELEMENTS_MAX + 1 {
+                self.bounds.push((from, at));
+                from = at + element.len_utf8();
+            }
         };
         match u8::try_from(element) {
-            Ok(byte) if element.is_ascii() => places(byte, text.as_bytes(), found),
-            _ => text.match_indices(element).for_each(|(at, _)| found(at)),
+            Ok(byte) if element.is_ascii() => places(byte, self.text.as_bytes(), &mut found),
+            _ => self.text.match_indices(element).for_each(|(at, _)| found(at)),
         }
-        is_within = is_within && self.bound(&text, from, text.len());
-        self.text = text;
-        is_within
+        found(self.text.len());
     }
 
-    /// Notes an element without the blanks around it; false where there are too many.
-    fn bound(&mut self, text: &str, from: usize, end: usize) -> bool {
-        if self.bounds.len() > super::ELEMENTS_MAX {
-            self.is_too_long = true;
-            return false;
-        }
-        let bytes = &text.as_bytes()[from..end];
+    /// Leaves out the blanks around each element.
+    fn trim(&mut self) {
         let is_plain = |b: Option<&u8>| b.is_none_or(u8::is_ascii_graphic);
-        if is_plain(bytes.first()) && is_plain(bytes.last()) {
-            self.bounds.push((from, end));
-            return true;
+        for (from, to) in &mut self.bounds {
+            let part = &self.text[*from..*to];
+            if !(is_plain(part.as_bytes().first()) && is_plain(part.as_bytes().last())) {
+                *from += part.len() - part.trim_start().len();
+                *to = *from + part.trim().len();
+            }
         }
-        let part = &text[from..end];
-        let lead = part.len() - part.trim_start().len();
-        self.bounds.push((from + lead, from + lead + part.trim().len()));
-        true
     }
 
     /// Makes it equal to another one, in its own memory.
@@ -143,6 +143,12 @@ impl Segment {
         }
         shifted
     }
+}
+
+/// Whether there are only visible characters of ASCII: no blank, no line break.
+pub(super) fn is_ink(bytes: &[u8]) -> bool {
+    // Without an early end, so that many bytes are looked at in one step.
+    bytes.iter().fold(true, |is_ink, byte| is_ink & byte.is_ascii_graphic())
 }
 
 /// A code as the tables have it: some senders write their codes in small letters.

@@ -35,6 +35,8 @@ pub(super) struct Body {
     spare: Vec<Segment>,
 }
 
+/// Segments that most sets do not exceed.
+const SEGMENTS_USUAL: usize = 32;
 /// Most segments that are kept for the next set.
 const SPARE_MAX: usize = 1_000;
 
@@ -43,7 +45,8 @@ impl Body {
         let (mut spare, doubts) = (spare, Vec::new());
         let mut first = spare.pop().unwrap_or_default();
         first.copy(st);
-        let segments = vec![first];
+        let mut segments = Vec::with_capacity(SEGMENTS_USUAL);
+        segments.push(first);
         Self { segments, lines: 1, handed: 0, has_held: false, bytes: 0, doubts, spare }
     }
 
