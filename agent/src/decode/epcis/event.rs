@@ -111,7 +111,7 @@ impl Mapping<'_, '_, '_> {
     }
 
     fn path(&self, field: &str) -> String {
-        format!("{}/{field}", self.pointer)
+        [&self.pointer, "/", field].concat()
     }
 
     /// The instant as sent, shown on the clock of the place (`eventTimeZoneOffset`).
