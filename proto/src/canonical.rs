@@ -140,7 +140,9 @@ pub fn check_decimal(value: Decimal) -> Result<(i64, u8), CanonicalError> {
     let error = || CanonicalError::Quantity { value };
     let mantissa = i64::try_from(normal.mantissa()).map_err(|_| error())?;
     let scale = u8::try_from(normal.scale()).map_err(|_| error())?;
-    if scale > 6 || normal.abs() >= Decimal::from(10_000_000_000_000_i64) {
+    // Thirteen digits before the point: at this scale the mantissa of the first number with more.
+    let limit = 10_u64.checked_pow(13 + u32::from(scale)).filter(|_| scale <= 6);
+    if limit.is_none_or(|limit| mantissa.unsigned_abs() >= limit) {
         return Err(error());
     }
     Ok((mantissa, scale))

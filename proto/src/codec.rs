@@ -148,6 +148,7 @@ pub struct PlainEvents {
     /// For each event: where its bytes end, where in them its provenance begins, its identity.
     events: Vec<(usize, usize, Uuid)>,
     canonical: Canonical,
+    name: String,
     plain_bytes: usize,
 }
 
@@ -158,7 +159,9 @@ impl PlainEvents {
         canonical::walk(event, &mut Counted { canonical: &mut self.canonical, plain_bytes: &mut self.plain_bytes });
         let (bytes, provenance) = self.canonical.parts();
         self.bytes.extend_from_slice(bytes);
-        let id = identity::event_id(event);
+        self.name.clear();
+        identity::spell(event, &mut self.name);
+        let id = identity::named(&self.name);
         self.events.push((self.bytes.len(), provenance, id));
         id
     }
@@ -306,6 +309,14 @@ impl BatchEncoder {
     }
 
     fn close_event(&mut self) {
+        self.events += 1;
+        // Neighbours are mostly of one shape: comparing costs less than looking it up.
+        if let Some((last, count)) = self.runs.last_mut()
+            && self.shape_list.get(*last as usize) == Some(&self.current)
+        {
+            *count += 1;
+            return;
+        }
         let shape = match self.shapes.get(&self.current) {
             Some(shape) => *shape,
             None => {
@@ -315,11 +326,7 @@ impl BatchEncoder {
                 shape
             }
         };
-        match self.runs.last_mut() {
-            Some((last, count)) if *last == shape => *count += 1,
-            _ => self.runs.push((shape, 1)),
-        }
-        self.events += 1;
+        self.runs.push((shape, 1));
     }
 
     fn slot(&mut self, tag: Tag) -> &mut Collected {

@@ -132,14 +132,24 @@ pub fn digests(event: &Event) -> Digests {
 /// file's hash and its record.
 pub fn event_id(event: &Event) -> Uuid {
     let mut name = String::with_capacity(160);
+    spell(event, &mut name);
+    named(&name)
+}
+
+/// Appends the name behind an [`event_id`]: equal for equal facts, and for no others.
+pub fn spell(event: &Event, name: &mut String) {
     name.push_str(SCHEMA_MAJOR);
-    part(&mut name, event.site_id.as_str());
-    part(&mut name, event.event_type.as_str());
-    natural_key(event, &mut name);
+    part(name, event.site_id.as_str());
+    part(name, event.event_type.as_str());
+    natural_key(event, name);
     if event.ordinal != 0 {
         let written = write!(name, "{SEP}#{}", event.ordinal);
         debug_assert!(written.is_ok(), "writing to a String does not fail");
     }
+}
+
+/// The id that a name of [`spell`] gives.
+pub fn named(name: &str) -> Uuid {
     let mut sha = Sha1::new();
     sha.update(NS_DOCKSYNC.as_bytes());
     sha.update(name.as_bytes());
@@ -191,11 +201,13 @@ fn first<'e>(event: &'e Event, kinds: &[RefKind]) -> &'e str {
 }
 
 fn time_part(event: &Event, name: &mut String) {
-    part(name, &event.time.at.as_millisecond().to_string());
+    let written = write!(name, "{SEP}{}", event.time.at.as_millisecond());
+    debug_assert!(written.is_ok(), "writing to a String does not fail");
 }
 
 fn day_part(event: &Event, name: &mut String) {
-    part(name, &event.time.local().date().to_string());
+    let written = write!(name, "{SEP}{}", event.time.local().date());
+    debug_assert!(written.is_ok(), "writing to a String does not fail");
 }
 
 /// Which line, of which goods: enough to tell the lines of one document apart.

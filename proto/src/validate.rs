@@ -40,7 +40,7 @@ pub fn violations(event: &Event) -> Vec<Violation> {
         check_line(event, at, line, &mut found);
     }
     for (at, content) in event.containers.iter().flat_map(|c| &c.contents).enumerate() {
-        check_quantity(|| format!("containers.contents[{at}].qty"), content.qty, &mut found);
+        check_quantity(|| format!("containers.contents[{at}].qty"), content.qty.as_ref(), &mut found);
     }
     found
 }
@@ -50,17 +50,17 @@ fn check_line(event: &Event, at: usize, line: &Line, found: &mut Vec<Violation>)
         found.push(missing(&format!("lines[{at}].item.sku"), "an item number"));
     }
     let quantities = [
-        ("qty", line.qty),
-        ("qty_ordered", line.qty_ordered),
-        ("qty_shipped", line.qty_shipped),
-        ("qty_difference", line.qty_difference),
-        ("qty_received", line.qty_received),
-        ("qty_damaged", line.qty_damaged),
-        ("qty_before", line.qty_before),
-        ("qty_after", line.qty_after),
+        ("qty", &line.qty),
+        ("qty_ordered", &line.qty_ordered),
+        ("qty_shipped", &line.qty_shipped),
+        ("qty_difference", &line.qty_difference),
+        ("qty_received", &line.qty_received),
+        ("qty_damaged", &line.qty_damaged),
+        ("qty_before", &line.qty_before),
+        ("qty_after", &line.qty_after),
     ];
-    for (name, quantity) in quantities {
-        check_quantity(|| format!("lines[{at}].{name}"), quantity, found);
+    for (name, quantity) in quantities.into_iter().filter(|(_, quantity)| quantity.is_some()) {
+        check_quantity(|| format!("lines[{at}].{name}"), quantity.as_ref(), found);
     }
     if let Some((name, expected)) = required_quantity(event.event_type, line) {
         found.push(missing(&format!("lines[{at}].{name}"), expected));
@@ -107,8 +107,8 @@ fn required_quantity(event_type: EventType, line: &Line) -> Option<(&'static str
 }
 
 /// The path is written only where it is told: this runs for every quantity of every event.
-fn check_quantity(path: impl FnOnce() -> String, quantity: Option<Decimal>, found: &mut Vec<Violation>) {
-    if let Some(q) = quantity.filter(|q| canonical::check_decimal(*q).is_err()) {
+fn check_quantity(path: impl FnOnce() -> String, quantity: Option<&Decimal>, found: &mut Vec<Violation>) {
+    if let Some(q) = quantity.filter(|q| canonical::check_decimal(**q).is_err()) {
         found.push(Violation {
             code: "INVALID_QUANTITY",
             path: path(),

@@ -14,7 +14,7 @@ use rust_decimal::Decimal;
 use super::{
     moment::{Clockwork, Doubt, parse_date},
     number::{NumberForm, SCALE_MAX},
-    plan::{Blanks, FieldPlan, Input, Step},
+    plan::{Blanks, FieldPlan, Input, Source, Step},
     profile::Transform,
     target::{ContainerField, ContentField, LineField, Target, container_kind},
     trade::without_zeros,
@@ -43,6 +43,34 @@ impl Fault {
 pub(super) struct Tools {
     pub(super) number: NumberForm,
     pub(super) clockwork: Clockwork,
+    /// Values of references of the document before, whose memory serves again.
+    pub(super) spare: Vec<String>,
+}
+
+/// Most values that are kept for the next document.
+const SPARE_MAX: usize = 16;
+
+impl Tools {
+    /// For the numbers and times of a feed.
+    pub(super) const fn new(number: NumberForm, clockwork: Clockwork) -> Self {
+        Self { number, clockwork, spare: Vec::new() }
+    }
+
+    /// Takes the references out of an event that has been handed over.
+    pub(super) fn clear(&mut self, references: &mut Vec<Reference>) {
+        let room = SPARE_MAX.saturating_sub(self.spare.len());
+        self.spare.extend(references.drain(..).take(room).map(|reference| reference.value));
+    }
+
+    fn reference<'r>(&mut self, references: &'r mut Vec<Reference>, kind: RefKind) -> &'r mut Reference {
+        let at = references.iter().position(|known| known.kind == kind).unwrap_or_else(|| {
+            let mut value = self.spare.pop().unwrap_or_default();
+            value.clear();
+            references.push(Reference { kind, value, date: None });
+            references.len() - 1
+        });
+        &mut references[at]
+    }
 }
 
 /// Reads the field from the row into the event. Lines and containers go into the last of the event.
@@ -53,33 +81,51 @@ pub(super) fn assign(
     tools: &mut Tools,
     event: &mut Event,
 ) -> Result<(), Fault> {
+    // Most fields are what stands in a cell, as it stands there.
+    if let (Source::Cell(at), Input::Cells(cells), []) = (&plan.source, row, plan.steps.as_slice()) {
+        let raw = cells.cell(*at).and_then(|text| blanks.clean(text));
+        if let (Target::Line(LineField::Text(slot)), Some(text), None) = (&plan.to, raw, &plan.map) {
+            text.clone_into(slot.slot(line(event)));
+            return Ok(());
+        }
+        return put(plan, raw, Sign::default(), tools, event);
+    }
     let mut value = plan.source.text(row, blanks);
-    let mut scale = 0;
-    let mut is_negated = false;
+    let mut sign = Sign::default();
     for step in &plan.steps {
         match step {
-            Step::Plain(Transform::Scale(digits)) => scale = *digits,
+            Step::Plain(Transform::Scale(digits)) => sign.scale = *digits,
             Step::Plain(transform) => value = value.and_then(|text| change(transform, text)),
             Step::NegateIf(source, values) => {
-                is_negated ^= source.text(row, blanks).is_some_and(|text| values.iter().any(|v| *v == text));
+                sign.is_negated ^= source.text(row, blanks).is_some_and(|text| values.iter().any(|v| *v == text));
             }
         }
     }
-    let raw = value.clone();
-    if let (Some(map), Some(text)) = (&plan.map, &raw) {
-        value = mapped(map, text).map(Cow::Borrowed).or(value);
-    }
-    let text = match value.as_deref().filter(|text| !text.is_empty()).or(plan.default.as_deref()) {
+    put(plan, value.as_deref(), sign, tools, event)
+}
+
+/// What the steps of a field say about a number beside its digits.
+#[derive(Debug, Clone, Copy, Default)]
+struct Sign {
+    /// Digits behind the point that the text does not show.
+    scale: u32,
+    is_negated: bool,
+}
+
+/// Puts a value into the event; `raw` is what the row and the steps give.
+fn put(plan: &FieldPlan, raw: Option<&str>, sign: Sign, tools: &mut Tools, event: &mut Event) -> Result<(), Fault> {
+    let mapped = plan.map.as_ref().zip(raw).and_then(|(map, text)| mapped(map, text));
+    let text = match mapped.or(raw).filter(|text| !text.is_empty()).or(plan.default.as_deref()) {
         Some(text) => text,
         None if plan.required => return Err(Fault::new("MISSING_MANDATORY", plan, "nothing", "a value")),
         None => return Ok(()),
     };
     if plan.is_decimal {
-        let number = quantity(plan, text, scale, is_negated, tools, event)?;
+        let number = quantity(plan, text, sign, tools, event)?;
         place_decimal(&plan.to, number, event);
         return Ok(());
     }
-    place(plan, text, raw.as_deref().unwrap_or(text), tools, event)
+    place(plan, text, raw.unwrap_or(text), tools, event)
 }
 
 /// The map's answer; keys are in capitals.
@@ -112,8 +158,7 @@ fn change<'t>(transform: &Transform, text: Cow<'t, str>) -> Option<Cow<'t, str>>
 fn quantity(
     plan: &FieldPlan,
     text: &str,
-    scale: u32,
-    is_negated: bool,
+    Sign { scale, is_negated }: Sign,
     tools: &Tools,
     event: &mut Event,
 ) -> Result<Decimal, Fault> {
@@ -166,14 +211,14 @@ fn place(plan: &FieldPlan, text: &str, raw: &str, tools: &mut Tools, event: &mut
                 .ok_or_else(|| Fault::new("INVALID_ACTION", plan, text, "add, change or void; a map can translate"))?;
         }
         Target::Event(slot) => text.clone_into(slot.slot(event)),
-        Target::Reference(kind) => text.clone_into(&mut reference(&mut event.references, *kind).value),
+        Target::Reference(kind) => text.clone_into(&mut tools.reference(&mut event.references, *kind).value),
         Target::ReferenceDate(kind) => {
             let date = day(plan, text)?;
-            reference(&mut event.references, *kind).date = Some(date);
+            tools.reference(&mut event.references, *kind).date = Some(date);
         }
         Target::Party(role, slot) => text.clone_into(slot.slot(party(event, *role))),
         Target::Interchange(slot) => text.clone_into(slot.slot(&mut event.interchange)),
-        Target::Line(field) => place_line(*field, plan, text, raw, event)?,
+        Target::Line(field) => place_line(*field, plan, text, raw, tools, event)?,
         Target::Container(field) => place_container(*field, plan, text, event)?,
         Target::Content(field) => match field {
             ContentField::Text(slot) => text.clone_into(slot.slot(content(event))),
@@ -215,7 +260,14 @@ fn day(plan: &FieldPlan, text: &str) -> Result<Date, Fault> {
         .ok_or_else(|| Fault::new("INVALID_DATE", plan, text, "a day as 2026-11-23, or in the declared format"))
 }
 
-fn place_line(field: LineField, plan: &FieldPlan, text: &str, raw: &str, event: &mut Event) -> Result<(), Fault> {
+fn place_line(
+    field: LineField,
+    plan: &FieldPlan,
+    text: &str,
+    raw: &str,
+    tools: &mut Tools,
+    event: &mut Event,
+) -> Result<(), Fault> {
     match field {
         LineField::Text(slot) => text.clone_into(slot.slot(line(event))),
         LineField::Uom => unit(plan, text)?.clone_into(&mut line(event).uom),
@@ -233,7 +285,9 @@ fn place_line(field: LineField, plan: &FieldPlan, text: &str, raw: &str, event: 
         LineField::StockFrom => line(event).stock_status_from = stock_status(text),
         LineField::StockTo => line(event).stock_status_to = stock_status(text),
         LineField::Reason => reason(plan, text, raw, event),
-        LineField::Reference(kind) => text.clone_into(&mut reference(&mut line(event).references, kind).value),
+        LineField::Reference(kind) => {
+            text.clone_into(&mut tools.reference(&mut line(event).references, kind).value);
+        }
         LineField::Quantity(_) | LineField::NetWeight | LineField::GrossWeight => {}
     }
     Ok(())
@@ -333,14 +387,6 @@ fn content(event: &mut Event) -> &mut Content {
     }
     let last = contents.len() - 1;
     &mut contents[last]
-}
-
-fn reference(references: &mut Vec<Reference>, kind: RefKind) -> &mut Reference {
-    let at = references.iter().position(|r| r.kind == kind).unwrap_or_else(|| {
-        references.push(Reference { kind, value: String::new(), date: None });
-        references.len() - 1
-    });
-    &mut references[at]
 }
 
 fn party(event: &mut Event, role: PartyRole) -> &mut Party {

@@ -329,11 +329,11 @@ pub(super) fn stopped(error: RowsError, mut end: PassEnd) -> Result<PassEnd, Dec
 
 /// Names the first wrong byte of a row.
 pub(super) fn encoding_fault(row: &Row, charset: Charset) -> Fault {
-    let at = match std::str::from_utf8(&row.raw) {
+    let at = match std::str::from_utf8(row.raw()) {
         Err(error) => error.valid_up_to(),
         Ok(text) => text.find(['\0', '\u{fffd}']).unwrap_or(0),
     };
-    let byte = row.raw.get(at).copied().unwrap_or(0);
+    let byte = row.raw().get(at).copied().unwrap_or(0);
     let mut fault =
         hold::whole("ENCODING_ERROR", "", format!("byte {byte:#04x} at {at}"), format!("text in {}", charset.name()));
     fault.column = u32::try_from(at).map_or(0, |at| at + 1);

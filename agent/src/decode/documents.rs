@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use docksync_proto::{
-    event::{Action, Event, EventType, Interchange, Item, Line, RefKind, Warning},
+    event::{Action, Event, EventType, Interchange, Line, RefKind, Warning},
     validate,
 };
 use rust_decimal::Decimal;
@@ -14,6 +14,7 @@ use super::{
     plan::{CheckPlan, FieldPlan, Input, Plan, TypePlan, Unmapped},
     profile::Scope,
     rows::Row,
+    spare::empty,
 };
 use crate::queue::capture::HeldLine;
 
@@ -94,6 +95,7 @@ impl<'p> Documents<'p> {
 
     /// Opens a document at this place.
     pub(super) fn open(&mut self, place: Place) {
+        self.tools.clear(&mut self.event.references);
         reset(&mut self.event, self.plan.has_interchange);
         self.event.lines.truncate(1);
         self.event.lines.iter_mut().for_each(empty);
@@ -378,7 +380,6 @@ fn reset(event: &mut Event, has_interchange: bool) {
     event.action = Action::Add;
     event.correlation_id.clear();
     event.ordinal = 0;
-    event.references.clear();
     event.parties.clear();
     event.operator.clear();
     event.containers.clear();
@@ -389,48 +390,17 @@ fn reset(event: &mut Event, has_interchange: bool) {
     }
 }
 
-/// Makes the line equal to a new one; its texts keep their memory. A test sees to it that none is forgotten.
-fn empty(line: &mut Line) {
-    let Line { line_no, source_line_no, item, qty, uom, lot, serials, production_code, .. } = line;
-    let Item { sku, gtin, buyer_item, vendor_item, upc_case, ndc, description } = item;
-    let texts = [line_no, source_line_no, uom, lot, production_code];
-    let texts = texts.into_iter().chain([sku, gtin, buyer_item, vendor_item, upc_case, ndc, description]);
-    texts.for_each(String::clear);
-    serials.clear();
-    *qty = None;
-    empty_quantities(line);
-    empty_states(line);
-}
-
-fn empty_quantities(line: &mut Line) {
-    let Line { qty_ordered, qty_shipped, qty_difference, qty_received, qty_damaged, qty_before, qty_after, .. } = line;
-    for quantity in [qty_ordered, qty_shipped, qty_difference, qty_received, qty_damaged, qty_before, qty_after] {
-        *quantity = None;
-    }
-    let Line { expiry_date, best_before_date, net_weight, gross_weight, status_code, .. } = line;
-    (*expiry_date, *best_before_date) = (None, None);
-    (*net_weight, *gross_weight, *status_code) = (None, None, None);
-}
-
-fn empty_states(line: &mut Line) {
-    let Line { status_source, stock_status_from, stock_status_to, reason, .. } = line;
-    let Line { location_from, location_to, container_ref, references, .. } = line;
-    let texts = [status_source, stock_status_from, stock_status_to, location_from, location_to, container_ref];
-    texts.into_iter().for_each(String::clear);
-    for text in [&mut reason.code, &mut reason.source_code, &mut reason.text] {
-        text.clear();
-    }
-    references.clear();
-}
-
 /// Where no field names the business act, the first of these numbers does.
 fn correlate(event: &mut Event) {
     const KINDS: [RefKind; 6] =
         [RefKind::So, RefKind::DepositorOrder, RefKind::Shipment, RefKind::Receipt, RefKind::Adjustment, RefKind::Rma];
-    if event.correlation_id.is_empty()
-        && let Some(value) = KINDS.iter().map(|kind| event.reference(*kind)).find(|value| !value.is_empty())
-    {
-        event.correlation_id = value.to_owned();
+    if !event.correlation_id.is_empty() {
+        return;
+    }
+    let of = |kind: &RefKind| event.references.iter().find(|known| known.kind == *kind);
+    let value = |kind: &RefKind| of(kind).map(|known| &known.value).filter(|value| !value.is_empty());
+    if let Some(value) = KINDS.iter().find_map(value) {
+        value.clone_into(&mut event.correlation_id);
     }
 }
 
@@ -513,28 +483,3 @@ fn unmapped_stretches(rest: &Unmapped, row: &Row, keep: &mut impl FnMut(String, 
 
 /// A type that every blank event starts with; the rule of the feed replaces it.
 pub(super) const BLANK_TYPE: EventType = EventType::EpcisOther;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_emptied_line_is_a_new_one() {
-        let text = r#"{"line_no":"1","source_line_no":"1","item":{"sku":"1","gtin":"1","buyer_item":"1","vendor_item":"1",
-            "upc_case":"1","ndc":"1","description":"1"},"qty":"1","uom":"1","qty_ordered":"1","qty_shipped":"1",
-            "qty_difference":"1","qty_received":"1","qty_damaged":"1","qty_before":"1","qty_after":"1","lot":"1",
-            "serials":["1"],"production_code":"1","expiry_date":"2026-01-01","best_before_date":"2026-01-01",
-            "net_weight":{"value":"1","unit":"KG"},"gross_weight":{"value":"1","unit":"KG"},"status_code":"complete",
-            "status_source":"1","stock_status_from":"1","stock_status_to":"1","reason":{"code":"1","source_code":"1",
-            "text":"1"},"location_from":"1","location_to":"1","container_ref":"1",
-            "references":[{"type":"po","value":"1"}]}"#;
-        let mut line: Line = serde_json::from_str(text).unwrap();
-        let fields = serde_json::to_value(&line).unwrap().as_object().unwrap().len();
-        // Each field of a line must stand above: count them anew when one is added.
-        assert_eq!(fields, 28, "{line:?}");
-
-        empty(&mut line);
-
-        assert_eq!(line, Line::default());
-    }
-}

@@ -59,8 +59,9 @@ pub(super) fn whole(code: &'static str, field: &str, found: impl Into<String>, e
 
 /// The row as it was read, cut to what is kept.
 pub(super) fn text_of(row: &Row) -> String {
+    let raw = row.raw();
     // Four bytes are the most of one character.
-    let head = &row.raw[..row.raw.len().min(TEXT_CHARS_MAX * 4)];
+    let head = &raw[..raw.len().min(TEXT_CHARS_MAX * 4)];
     String::from_utf8_lossy(head).chars().take(TEXT_CHARS_MAX).collect()
 }
 

@@ -4,10 +4,10 @@
 //! them over together or holds the message together: half a document would be a wrong statement about all of it. Messages
 //! beside it are not touched. What refuses the whole file (a torn envelope) is said with [`Messages::refuse`].
 
-use std::{collections::HashMap, ops::ControlFlow};
+use std::{cell::RefCell, collections::HashMap, ops::ControlFlow};
 
 use docksync_proto::{
-    event::{Event, EventType, Warning},
+    event::{Event, EventType, Line, Warning},
     identity, validate,
 };
 use jiff::Timestamp;
@@ -19,6 +19,7 @@ use super::{
     documents::{Outcome, Place},
     hold,
     profile::DialectParse,
+    spare::Spare,
 };
 use crate::queue::capture::HeldLine;
 
@@ -73,13 +74,14 @@ pub(super) struct Messages<'v, 'p> {
     blank: Event,
     is_trusted: bool,
     visit: &'v mut Visit<'v>,
+    spare: RefCell<Spare>,
 }
 
 impl<'v, 'p> Messages<'v, 'p> {
     /// `visit` is where records go.
     pub(super) fn new(parse: &'p DialectParse, setup: Setup, visit: &'v mut Visit<'v>) -> Self {
         let Setup { tools, blank, is_trusted, .. } = setup;
-        Self { parse, tools, end: PassEnd::default(), blank, is_trusted, visit }
+        Self { parse, tools, end: PassEnd::default(), blank, is_trusted, visit, spare: RefCell::default() }
     }
 
     /// When the file was taken.
@@ -89,12 +91,17 @@ impl<'v, 'p> Messages<'v, 'p> {
 
     /// A new event that starts at this place of the file. `format` is the document's own, as `x12-945`.
     pub(super) fn event(&self, event_type: EventType, format: &str, place: Place) -> Event {
-        let mut event = self.blank.clone();
+        let mut event = self.spare.borrow_mut().event(&self.blank);
         event.event_type = event_type;
         format.clone_into(&mut event.source.format);
         event.source.line_no = place.line_no;
         event.source.byte_offset = place.offset;
         event
+    }
+
+    /// An empty line.
+    pub(super) fn line(&self) -> Line {
+        self.spare.borrow_mut().lines.pop().unwrap_or_default()
     }
 
     /// Whether a warehouse code of the document may be one of this feed.
@@ -138,12 +145,16 @@ impl<'v, 'p> Messages<'v, 'p> {
             event.source.record_ordinal = self.end.records;
             (self.visit)(self.end.records, Outcome::Event(event, std::mem::take(&mut lines)))?;
         }
+        self.spare.get_mut().keep(message.events);
         ControlFlow::Continue(())
     }
 
     fn validate(&self, message: &mut Message) {
-        let (line_no, text) = (message.line_no, message.text.clone());
         let found: Vec<_> = message.events.iter().flat_map(validate::violations).collect();
+        if found.is_empty() {
+            return;
+        }
+        let (line_no, text) = (message.line_no, message.text.clone());
         for violation in found {
             message.fault(
                 line_no,

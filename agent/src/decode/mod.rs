@@ -30,6 +30,7 @@ pub mod json;
 mod message;
 mod moment;
 mod number;
+mod places;
 mod plan;
 pub mod profile;
 mod reasons;
@@ -38,6 +39,7 @@ mod rows;
 #[cfg(test)]
 mod samples;
 mod slide;
+mod spare;
 pub mod target;
 #[cfg(test)]
 mod tests;
@@ -70,7 +72,7 @@ use documents::Outcome;
 use message::Messages;
 use moment::Clockwork;
 use profile::{DialectKind, Parse, Profile, Revision, TreeForm};
-use repeats::{Finder, Numberer};
+use repeats::{Numberer, Repeats};
 
 pub use answer::Answer;
 pub use charset::Charset;
@@ -258,10 +260,9 @@ impl Decoder {
         keep: &mut dyn Keep,
     ) -> Result<Survey, DecodeError> {
         let (charset, charset_doubt) = self.charset(input)?;
-        let mut finder = Finder::new(file.size);
+        let mut repeats = Repeats::new(file.size);
         let (mut taken, mut held, mut bad, mut counts) = (0, 0, Vec::new(), BTreeMap::new());
-        let mut is_within = true;
-        let is_standard = !self.numbers_rows();
+        let is_numbered = self.numbers_rows();
         let end = self.pass(input, file, charset, false, &mut |record, outcome| {
             match outcome {
                 Outcome::Event(event, rows) => {
@@ -270,7 +271,9 @@ impl Decoder {
                     *counts.entry(event.event_type).or_insert(0) += 1;
                     // Equal facts are numbered within one document: rows of a file are one, documents of a standard are not.
                     let id = keep.event(record, event);
-                    is_within &= is_standard || finder.note(id.unwrap_or_else(|| identity::event_id(event)));
+                    if is_numbered {
+                        repeats.note(event, id);
+                    }
                 }
                 Outcome::Held(lines) => {
                     keep.held(record, lines);
@@ -282,6 +285,7 @@ impl Decoder {
             ControlFlow::Continue(())
         })?;
         let mut refusals = end.refusals;
+        let (repeats, is_within) = repeats.finish();
         if !is_within {
             let fault = hold::whole("TOO_MANY_REPEATS", "", "more repeated facts", format!("at most {REPEATS_MAX}"));
             refusals.extend(hold::held(0, &[fault], ""));
@@ -292,20 +296,7 @@ impl Decoder {
         let (header, lines, records, mut warnings, answers) =
             (end.header, end.lines, end.records, end.warnings, end.answers);
         warnings.extend(charset_doubt);
-        Ok(Survey {
-            charset,
-            header,
-            lines,
-            records,
-            taken,
-            held,
-            bad,
-            refusals,
-            warnings,
-            counts,
-            answers,
-            repeats: finder.finish(),
-        })
+        Ok(Survey { charset, header, lines, records, taken, held, bad, refusals, warnings, counts, answers, repeats })
     }
 
     /// Whether equal facts of a file are numbered: rows of a file are one document, documents of a standard are not.
@@ -403,7 +394,7 @@ impl Decoder {
         input.rewind().map_err(DecodeError::Read)?;
         let clockwork = Clockwork::new(self.zone.clone(), self.zone_name.clone());
         let setup = Setup {
-            tools: Tools { number: self.profile.common().number, clockwork },
+            tools: Tools::new(self.profile.common().number, clockwork),
             blank: self.blank(file),
             is_trusted,
             offset: if charset == Charset::Utf8 && mark == [0xef, 0xbb, 0xbf] { 3 } else { 0 },

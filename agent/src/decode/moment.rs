@@ -2,7 +2,7 @@
 
 use docksync_proto::event::{EventTime, Precision};
 use jiff::{
-    Timestamp,
+    SignedDuration, Timestamp,
     civil::{Date, DateTime, Time},
     fmt::strtime::BrokenDownTime,
     tz::{AmbiguousOffset, Offset, TimeZone},
@@ -27,21 +27,61 @@ struct Written {
     is_iso: bool,
 }
 
-/// Reads and resolves times; remembers the offset of the hour last asked for.
+/// Reads and resolves times; remembers the offset of the hour last asked for, and the minute: rows of a file are mostly in the order
+/// of their times.
 #[derive(Debug)]
 pub(super) struct Clockwork {
     zone: TimeZone,
     zone_name: String,
     hour: Option<(DateTime, Offset)>,
+    minute: Option<Minute>,
+}
+
+/// Bytes of a local time in ISO 8601 before its seconds: `2026-11-23T09:15:`.
+const MINUTE_BYTES: usize = 17;
+
+/// A minute that was read without any doubt.
+#[derive(Debug, Clone, Copy)]
+struct Minute {
+    text: [u8; MINUTE_BYTES],
+    at: Timestamp,
+    offset: Offset,
+}
+
+impl Minute {
+    /// The minute of a time that was written as `2026-11-23T09:15:27`.
+    fn of(text: &str, at: Timestamp, offset: Offset) -> Option<Self> {
+        let second = Self::second(text)?;
+        let text = *text.as_bytes().first_chunk()?;
+        Some(Self { text, at: at - SignedDuration::from_secs(second.into()), offset })
+    }
+
+    fn second(text: &str) -> Option<i32> {
+        let tail = text.as_bytes().get(MINUTE_BYTES..).filter(|tail| tail.len() == 2)?;
+        digits(tail).filter(|second| *second < 60)
+    }
+
+    /// A time of this minute.
+    fn time(&self, text: &str) -> Option<Timestamp> {
+        let second = Self::second(text).filter(|_| text.as_bytes().starts_with(&self.text))?;
+        self.at.checked_add(SignedDuration::from_secs(second.into())).ok()
+    }
 }
 
 impl Clockwork {
     pub(super) fn new(zone: TimeZone, zone_name: String) -> Self {
-        Self { zone, zone_name, hour: None }
+        Self { zone, zone_name, hour: None, minute: None }
     }
 
     /// Puts the time into `target`; `None` where the text is no time in any of the formats.
     pub(super) fn read(&mut self, text: &str, formats: &[String], target: &mut EventTime) -> Option<Option<Doubt>> {
+        let known = self.minute.filter(|_| formats.is_empty());
+        if let Some((minute, at)) = known.and_then(|minute| Some((minute, minute.time(text)?))) {
+            (target.at, target.offset_secs, target.precision) = (at, minute.offset.seconds(), Precision::Instant);
+            self.zone_name.clone_into(&mut target.zone);
+            target.text.clear();
+            return Some(None);
+        }
         let written = parse(text, formats)?;
         let (at, offset, doubt) = match written.offset {
             Some(offset) => (offset.to_timestamp(written.local).ok()?, offset, None),
@@ -56,6 +96,11 @@ impl Clockwork {
             Some(offset) => push_offset(&mut target.zone, offset.seconds()),
             None => target.zone.push_str(&self.zone_name),
         }
+        let is_plain = formats.is_empty() && written.is_iso && written.offset.is_none() && doubt.is_none();
+        let is_certain = is_plain && self.hour.is_some_and(|(hour, _)| hour == hour_of(written.local));
+        if is_certain && let Some(minute) = Minute::of(text, at, offset) {
+            self.minute = Some(minute);
+        }
         target.text.clear();
         if !written.is_iso || doubt == Some(Doubt::Nonexistent) {
             target.text.push_str(text);
@@ -64,7 +109,7 @@ impl Clockwork {
     }
 
     fn resolve(&mut self, local: DateTime) -> Option<(Timestamp, Offset, Option<Doubt>)> {
-        let hour = DateTime::from_parts(local.date(), Time::constant(local.hour(), 0, 0, 0));
+        let hour = hour_of(local);
         if let Some((_, offset)) = self.hour.filter(|(known, _)| *known == hour) {
             return Some((offset.to_timestamp(local).ok()?, offset, None));
         }
@@ -87,6 +132,10 @@ impl Clockwork {
         let shown = if doubt == Some(Doubt::Nonexistent) { self.zone.to_offset(at) } else { offset };
         Some((at, shown, doubt))
     }
+}
+
+fn hour_of(local: DateTime) -> DateTime {
+    DateTime::from_parts(local.date(), Time::constant(local.hour(), 0, 0, 0))
 }
 
 fn push_offset(out: &mut String, seconds: i32) {

@@ -39,6 +39,8 @@ pub(super) enum Source {
 #[derive(Debug)]
 pub(super) struct Blanks {
     pub(super) null: Vec<String>,
+    /// Length of the longest of them: a longer text need not be compared.
+    longest: usize,
     pub(super) trim: bool,
 }
 
@@ -92,9 +94,15 @@ impl Source {
 }
 
 impl Blanks {
-    fn clean<'t>(&self, text: &'t str) -> Option<&'t str> {
-        let text = if self.trim { text.trim() } else { text };
-        let is_null = text.is_empty() || self.null.iter().any(|null| null == text);
+    fn new(null: Vec<String>, trim: bool) -> Self {
+        let longest = null.iter().map(String::len).max().unwrap_or(0);
+        Self { null, longest, trim }
+    }
+
+    #[inline]
+    pub(super) fn clean<'t>(&self, text: &'t str) -> Option<&'t str> {
+        let text = if self.trim { trimmed(text) } else { text };
+        let is_null = text.len() <= self.longest && self.null.iter().any(|null| null == text) || text.is_empty();
         (!is_null).then_some(text)
     }
 
@@ -104,6 +112,13 @@ impl Blanks {
             Cow::Owned(text) => self.clean(&text).map(|clean| Cow::Owned(clean.to_owned())),
         }
     }
+}
+
+/// The text without white space around it; most values have none, and their first and last byte tell.
+fn trimmed(text: &str) -> &str {
+    let is_ink = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_graphic);
+    let bytes = text.as_bytes();
+    if is_ink(bytes.first()) && is_ink(bytes.last()) { text } else { text.trim() }
 }
 
 /// A JSON value as a text; objects and arrays as compact JSON, null as nothing.
@@ -299,7 +314,7 @@ pub(super) fn bind(profile: &Profile, header: &[String], blank: &Event) -> Resul
         group_by,
         has_header_rows,
         checks,
-        blanks: Blanks { null: profile.common().null.clone(), trim },
+        blanks: Blanks::new(profile.common().null.clone(), trim),
         has_lines: has(|to| matches!(to, Target::Line(_))),
         has_containers: has(|to| matches!(to, Target::Container(_) | Target::Content(_))),
         has_interchange: has(|to| matches!(to, Target::Interchange(_))),

@@ -5,7 +5,7 @@
 
 use std::io::{self, Read};
 
-use super::slide::slide;
+use super::{places::places, slide::slide};
 
 const CHUNK: usize = 256 * 1024;
 
@@ -32,8 +32,9 @@ pub(super) struct Row {
     pub(super) line_no: u64,
     /// Byte of the text at which it starts.
     pub(super) offset: u64,
-    /// The bytes as read, without the end of line.
-    pub(super) raw: Vec<u8>,
+    /// The bytes as read, where they are not the text.
+    raw: Vec<u8>,
+    has_own_raw: bool,
     /// Set where the file ended within a quoted cell.
     pub(super) is_torn: bool,
     /// Set where the file ended before the line did.
@@ -47,6 +48,7 @@ impl Row {
         self.spans.len()
     }
 
+    #[inline]
     pub(super) fn cell(&self, at: usize) -> Option<&str> {
         let (from, to) = *self.spans.get(at)?;
         self.text.get(from as usize..to as usize)
@@ -77,39 +79,41 @@ impl Row {
         }));
     }
 
-    /// Splits the raw bytes; false where they are no text or hold a NUL.
-    fn split(&mut self, dialect: &Dialect, is_transcoded: bool) -> bool {
-        self.spans.clear();
-        let has_quote = dialect.quote.is_some_and(|quote| memchr::memchr(quote, &self.raw).is_some());
-        if has_quote {
-            let mut bytes = std::mem::take(&mut self.text).into_bytes();
-            bytes.clear();
-            self.unquote(dialect, &mut bytes);
-            match String::from_utf8(bytes) {
-                Ok(text) => self.text = text,
-                Err(_) => return false,
-            }
-        } else {
-            self.text.clear();
-            match std::str::from_utf8(&self.raw) {
-                Ok(text) => self.text.push_str(text),
-                Err(_) => return false,
-            }
-            let mut from = 0;
-            for at in memchr::memchr_iter(dialect.delimiter, &self.raw) {
-                self.spans.push((from, at as u32));
-                from = at as u32 + 1;
-            }
-            self.spans.push((from, self.raw.len() as u32));
-        }
-        let has_nul = memchr::memchr(0, self.text.as_bytes()).is_some();
-        !(has_nul || is_transcoded && self.text.contains('\u{fffd}'))
+    /// The bytes as read, without the end of line.
+    pub(super) fn raw(&self) -> &[u8] {
+        if self.has_own_raw { &self.raw } else { self.text.as_bytes() }
     }
 
-    fn unquote(&mut self, dialect: &Dialect, out: &mut Vec<u8>) {
+    /// Splits the raw bytes; false where they are no text.
+    fn split(&mut self, raw: &[u8], dialect: &Dialect, has_quote: bool) -> bool {
+        self.spans.clear();
+        self.text.clear();
+        self.raw.clear();
+        let text = if has_quote { None } else { std::str::from_utf8(raw).ok() };
+        self.has_own_raw = text.is_none();
+        if self.has_own_raw {
+            self.raw.extend_from_slice(raw);
+        }
+        if has_quote {
+            let mut bytes = std::mem::take(&mut self.text).into_bytes();
+            self.unquote(raw, dialect, &mut bytes);
+            return String::from_utf8(bytes).map(|text| self.text = text).is_ok();
+        }
+        let Some(text) = text else { return false };
+        self.text.push_str(text);
+        let mut from = 0;
+        places(dialect.delimiter, raw, |at| {
+            self.spans.push((from, at as u32));
+            from = at as u32 + 1;
+        });
+        self.spans.push((from, raw.len() as u32));
+        true
+    }
+
+    fn unquote(&mut self, raw: &[u8], dialect: &Dialect, out: &mut Vec<u8>) {
         let mut state = State::Start;
         let mut from = 0;
-        for byte in self.raw.iter().copied() {
+        for byte in raw.iter().copied() {
             let was = state;
             state = state.on(byte, dialect);
             match (was, state) {
@@ -190,6 +194,8 @@ pub(super) struct Rows<R> {
     offset: u64,
     line_no: u64,
     row_bytes_max: usize,
+    /// Set where neither a quote nor a NUL stands in the buffer: most files have none, and no row need be searched for them.
+    is_plain: bool,
     /// Set where wrong bytes have become U+FFFD on the way.
     pub(super) is_transcoded: bool,
 }
@@ -207,6 +213,7 @@ impl<R: Read> Rows<R> {
             offset: 0,
             line_no: 1,
             row_bytes_max,
+            is_plain: false,
         }
     }
 
@@ -215,21 +222,30 @@ impl<R: Read> Rows<R> {
         loop {
             let Some((end, next)) = self.find_end()? else { return Ok(Found::End) };
             let raw = &self.buffer[self.start..end];
-            row.raw.clear();
-            row.raw.extend_from_slice(raw);
             (row.line_no, row.offset) = (self.line_no, self.offset);
             row.is_torn = self.is_ended && next == self.filled && self.is_open(raw);
             row.is_unended = next == end;
+            let has_quote = self.has_quote(raw);
+            let is_passed_over = self.is_passed_over(raw);
+            let is_text = is_passed_over || row.split(raw, &self.dialect, has_quote) && self.is_sound(&row.text);
             // Only a quoted cell holds line ends of its own.
-            let has_quote = self.dialect.quote.is_some_and(|quote| memchr::memchr(quote, &row.raw).is_some());
             self.line_no += if has_quote { line_ends(&self.buffer[self.start..next]) } else { u64::from(next > end) };
             self.offset += (next - self.start) as u64;
             self.start = next;
-            if self.is_passed_over(&row.raw) {
-                continue;
+            if !is_passed_over {
+                return Ok(if is_text { Found::Row } else { Found::NotText });
             }
-            return Ok(if row.split(&self.dialect, self.is_transcoded) { Found::Row } else { Found::NotText });
         }
+    }
+
+    fn has_quote(&self, bytes: &[u8]) -> bool {
+        !self.is_plain && self.dialect.quote.is_some_and(|quote| memchr::memchr(quote, bytes).is_some())
+    }
+
+    /// Whether the text holds neither a NUL nor what wrong bytes have become.
+    fn is_sound(&self, text: &str) -> bool {
+        (self.is_plain || memchr::memchr(0, text.as_bytes()).is_none())
+            && !(self.is_transcoded && text.contains('\u{fffd}'))
     }
 
     /// Blank lines, comments, and the Ctrl-Z with which DOS programs end a text.
@@ -266,7 +282,7 @@ impl<R: Read> Rows<R> {
     fn scan(&self) -> Option<(usize, usize)> {
         let bytes = &self.buffer[self.start..self.filled];
         let first = memchr::memchr2(b'\n', b'\r', bytes)?;
-        let has_quote = self.dialect.quote.is_some_and(|quote| memchr::memchr(quote, &bytes[..first]).is_some());
+        let has_quote = self.has_quote(&bytes[..first]);
         let is_comment = self.dialect.comment.is_some() && bytes.first() == self.dialect.comment.as_ref();
         let at = if has_quote && !is_comment { self.scan_quoted(bytes)? } else { first };
         let end = self.start + at;
@@ -294,6 +310,8 @@ impl<R: Read> Rows<R> {
 
     fn refill(&mut self) -> io::Result<()> {
         self.is_ended = slide(&mut self.input, &mut self.buffer, &mut self.start, &mut self.filled, CHUNK)? == 0;
+        let unread = &self.buffer[self.start..self.filled];
+        self.is_plain = memchr::memchr2(0, self.dialect.quote.unwrap_or(0), unread).is_none();
         Ok(())
     }
 }
@@ -358,9 +376,9 @@ mod tests {
     #[test]
     fn an_escape_stands_before_a_quote() {
         let dialect = Dialect { escape: Some(b'\\'), ..COMMAS };
-        let mut row = Row { raw: br#""a\"b",c"#.to_vec(), ..Row::default() };
+        let mut row = Row::default();
 
-        assert!(row.split(&dialect, false));
+        assert!(row.split(br#""a\"b",c"#, &dialect, true));
         assert_eq!((row.cell(0), row.cell(1)), (Some("a\"b"), Some("c")));
     }
 

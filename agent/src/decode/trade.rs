@@ -27,7 +27,11 @@ impl Messages<'_, '_> {
     pub(super) fn quantity(&self, path: &str, column: u32, text: &str) -> Result<Decimal, Fault> {
         let wrong = || fault("INVALID_QUANTITY", path, column, text, "a number, as 12.5");
         let number = self.tools.number.parse(text.trim()).ok_or_else(wrong)?;
-        if number.normalize().scale() > SCALE_MAX { Ok(number.round_dp(SCALE_MAX)) } else { Ok(number) }
+        if number.scale() > SCALE_MAX && number.normalize().scale() > SCALE_MAX {
+            Ok(number.round_dp(SCALE_MAX))
+        } else {
+            Ok(number)
+        }
     }
 
     /// The canonical unit: the partner's table first, then the spellings that everybody knows.
@@ -157,11 +161,11 @@ pub(super) fn settle_whole(lines: &mut [Line]) {
 }
 
 /// Keeps what no field of the contract takes; a second value under the same key is joined to it.
-pub(super) fn keep(event: &mut Event, key: &str, value: &str) {
+pub(super) fn keep(event: &mut Event, key: impl Into<String>, value: &str) {
     if value.is_empty() {
         return;
     }
-    let slot = event.extensions.entry(key.to_owned()).or_default();
+    let slot = event.extensions.entry(key.into()).or_default();
     if !slot.is_empty() {
         slot.push_str(" | ");
     }

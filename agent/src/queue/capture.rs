@@ -146,6 +146,8 @@ impl PlainBatch {
 pub struct BatchBuilder {
     plain: PlainBatch,
     encoder: BatchEncoder,
+    /// The time of capture last seen and its day: all events of a file have one.
+    day: Option<(Timestamp, u32)>,
 }
 
 impl BatchBuilder {
@@ -189,10 +191,8 @@ impl BatchBuilder {
     }
 
     fn total(&mut self, event: &Event) {
-        let date = event.record_time.to_zoned(jiff::tz::TimeZone::UTC).date();
-        let day = u32::from(date.year().unsigned_abs()) * 10_000
-            + u32::from(date.month().unsigned_abs()) * 100
-            + u32::from(date.day().unsigned_abs());
+        let known = self.day.filter(|(time, _)| *time == event.record_time);
+        let (_, day) = *self.day.insert(known.unwrap_or_else(|| (event.record_time, day_of(event.record_time))));
         let event_type = event.event_type.code();
         let qty_micros = docksync_proto::stock::moved_micros(event);
         let same = |t: &&mut DayTotal| t.day == day && t.event_type == event_type && t.feed == event.source.feed;
@@ -212,6 +212,14 @@ impl BatchBuilder {
             }
         }
     }
+}
+
+/// The day of a time in UTC, as 20261123.
+fn day_of(time: Timestamp) -> u32 {
+    let date = time.to_zoned(jiff::tz::TimeZone::UTC).date();
+    u32::from(date.year().unsigned_abs()) * 10_000
+        + u32::from(date.month().unsigned_abs()) * 100
+        + u32::from(date.day().unsigned_abs())
 }
 
 /// The file that a chunk belongs to.

@@ -89,10 +89,10 @@ impl Verdict<'_> {
         };
         trade::keep(&mut event, "status", status);
         let tag = self.segment.tag();
-        trade::keep(&mut event, &format!("edifact:{tag}/0083"), self.action);
-        trade::keep(&mut event, &format!("edifact:{tag}/0085"), self.error);
-        trade::keep(&mut event, &format!("edifact:{tag}"), &self.segment.shown());
-        self.details.iter().for_each(|detail| trade::keep(&mut event, &format!("edifact:{tag}/errors"), detail));
+        trade::keep(&mut event, format!("edifact:{tag}/0083"), self.action);
+        trade::keep(&mut event, format!("edifact:{tag}/0085"), self.error);
+        trade::keep(&mut event, format!("edifact:{tag}"), &self.segment.shown());
+        self.details.iter().for_each(|detail| trade::keep(&mut event, format!("edifact:{tag}/errors"), detail));
         let exception = (status == "rejected").then(|| {
             let code =
                 if self.error.is_empty() { "CONTRL_REJECTED".to_owned() } else { format!("CONTRL_{}", self.error) };

@@ -171,7 +171,7 @@ impl Document {
             }
         }
         for dated in &self.dates {
-            trade::keep(&mut self.event, &format!("edifact:DTM+{}", dated.qualifier), &dated.shown());
+            trade::keep(&mut self.event, format!("edifact:DTM+{}", dated.qualifier), &dated.shown());
         }
     }
 

@@ -183,7 +183,7 @@ impl Parser {
         let role = codes::role(&qualifier).filter(|role| self.document.event.party(*role).is_none());
         match role {
             Some(role) => fill_party(trade::party(&mut self.document.event, role), segment),
-            None => trade::keep(&mut self.document.event, &format!("edifact:NAD+{qualifier}"), &segment.rest(2)),
+            None => trade::keep(&mut self.document.event, format!("edifact:NAD+{qualifier}"), &segment.rest(2)),
         }
         self.part = Part::Party(qualifier);
     }
@@ -192,7 +192,7 @@ impl Parser {
         self.leave_party();
         let (id, name) = (segment.at(5, 1), segment.at(5, 4));
         let event = &mut self.document.event;
-        trade::keep(event, &format!("edifact:TDT+{}", segment.at(1, 1)), &segment.rest(2));
+        trade::keep(event, format!("edifact:TDT+{}", segment.at(1, 1)), &segment.rest(2));
         if event.party(PartyRole::Carrier).is_some_and(|carrier| !carrier.id.is_empty() || !carrier.name.is_empty()) {
             return;
         }

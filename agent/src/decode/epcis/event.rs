@@ -111,7 +111,7 @@ impl Mapping<'_, '_, '_> {
     }
 
     fn path(&self, field: &str) -> String {
-        format!("{}/{field}", self.pointer)
+        [&self.pointer, "/", field].concat()
     }
 
     /// The instant as sent, shown on the clock of the place (`eventTimeZoneOffset`).
@@ -165,7 +165,7 @@ impl Mapping<'_, '_, '_> {
             match words::reference(kind) {
                 Some(kind) => trade::refer(&mut self.event.references, kind, value),
                 None if kind.is_empty() => trade::keep(&mut self.event, "epcis:bizTransactionList", value),
-                None => trade::keep(&mut self.event, &format!("epcis:bizTransactionList/{kind}"), value),
+                None => trade::keep(&mut self.event, format!("epcis:bizTransactionList/{kind}"), value),
             }
         }
     }
@@ -194,7 +194,7 @@ impl Mapping<'_, '_, '_> {
                             Kind::Gtin | Kind::Sscc | Kind::Asset | Kind::Other => (id.text.clone(), String::new()),
                         };
                     }
-                    None => trade::keep(&mut self.event, &format!("epcis:{list}/{kind}"), &id.key.label()),
+                    None => trade::keep(&mut self.event, format!("epcis:{list}/{kind}"), &id.key.label()),
                 }
             }
         }

@@ -44,12 +44,10 @@ impl Key {
             Kind::Gln => ("(414)", "(254)"),
             Kind::Asset | Kind::Other => return self.id.clone(),
         };
-        let mut label = format!("{ai}{}", self.id);
-        if !self.lot.is_empty() {
-            label.push_str(&format!("(10){}", self.lot));
-        }
-        if !self.serial.is_empty() {
-            label.push_str(&format!("{tail}{}", self.serial));
+        let mut label = [ai, &self.id].concat();
+        for (ai, text) in [("(10)", &self.lot), (tail, &self.serial)].into_iter().filter(|(_, text)| !text.is_empty()) {
+            label.push_str(ai);
+            label.push_str(text);
         }
         label
     }
@@ -91,19 +89,19 @@ fn of_urn(urn: &str) -> Option<Key> {
         ("idpat", "sgtin") if is_pattern => (String::new(), String::new()),
         ("id", "sscc") if rest.is_empty() => {
             let (extension, serial) = reference.split_at_checked(1)?;
-            return numbered(Kind::Sscc, &format!("{extension}{prefix}{serial}"), 17, String::new(), String::new());
+            return numbered(Kind::Sscc, &[extension, prefix, serial].concat(), 17, String::new(), String::new());
         }
         ("id" | "idpat", "sgln") => {
             let extension = if is_pattern || rest == "0" { String::new() } else { rest };
-            return numbered(Kind::Gln, &format!("{prefix}{reference}"), 12, String::new(), extension);
+            return numbered(Kind::Gln, &[prefix, reference].concat(), 12, String::new(), extension);
         }
         ("id", "pgln") => {
-            return numbered(Kind::Gln, &format!("{prefix}{reference}"), 12, String::new(), String::new());
+            return numbered(Kind::Gln, &[prefix, reference].concat(), 12, String::new(), String::new());
         }
         _ => return None,
     };
     let (indicator, item) = reference.split_at_checked(1)?;
-    numbered(Kind::Gtin, &format!("{indicator}{prefix}{item}"), 13, lot, serial)
+    numbered(Kind::Gtin, &[indicator, prefix, item].concat(), 13, lot, serial)
 }
 
 /// The number with its check digit, where it has the right length.

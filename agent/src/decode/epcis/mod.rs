@@ -151,11 +151,12 @@ fn read_xml<R: Read>(mut xml: Xml<R>, messages: &mut Messages<'_, '_>, memory: &
             _ => format!("/epcisBody/eventList/{at}"),
         };
         at += 1;
+        let (place, lines) = (Place { line_no: node.line_no, offset: node.offset }, node.lines());
         let found = Found {
-            event: if is_whole { tree::event(&node) } else { Map::new() },
+            event: if is_whole { tree::event(node) } else { Map::new() },
             context: None,
-            place: Place { line_no: node.line_no, offset: node.offset },
-            lines: node.lines(),
+            place,
+            lines,
             pointer,
             is_xml: true,
             is_too_large: !is_whole,

@@ -83,7 +83,8 @@ impl Raw {
         taker.message.text = raw.kind.clone();
         raw.id = taker.text("eventID");
         if !raw.id.is_empty() {
-            taker.message.text.push_str(&format!(" {}", raw.id));
+            taker.message.text.push(' ');
+            taker.message.text.push_str(&raw.id);
         }
         raw.action = taker.text("action");
         raw.time = taker.text("eventTime");

@@ -8,9 +8,9 @@ use serde_json::{Map, Value};
 use super::{super::xml::Node, context};
 
 /// The event as an object.
-pub(super) fn event(node: &Node) -> Map<String, Value> {
-    let mut event = Map::new();
-    event.insert("type".to_owned(), node.name.clone().into());
+pub(super) fn event(mut node: Node) -> Map<String, Value> {
+    let mut event = Map::with_capacity(node.children.len() + 1);
+    event.insert("type".to_owned(), std::mem::take(&mut node.name).into());
     fields(node, &mut event);
     event
 }
@@ -19,78 +19,84 @@ fn is_own(node: &Node) -> bool {
     node.ns.is_empty() || node.ns.starts_with("urn:epcglobal:epcis")
 }
 
-fn fields(node: &Node, event: &mut Map<String, Value>) {
-    for child in &node.children {
-        if !is_own(child) {
+fn fields(node: Node, event: &mut Map<String, Value>) {
+    for mut child in node.children {
+        if !is_own(&child) {
             add(event, context::name(&child.ns, &child.name), plain(child));
             continue;
         }
-        let value = match child.name.as_str() {
+        let name = std::mem::take(&mut child.name);
+        let value = match name.as_str() {
             "extension" | "baseExtension" => {
                 fields(child, event);
                 continue;
             }
             "epcList" | "childEPCs" | "inputEPCList" | "outputEPCList" => texts(child),
             "quantityList" | "childQuantityList" | "inputQuantityList" | "outputQuantityList" => {
-                child.children.iter().map(plain).collect()
+                child.children.into_iter().map(plain).collect()
             }
-            "bizTransactionList" => child.children.iter().map(|one| typed(one, "bizTransaction")).collect(),
-            "sourceList" => child.children.iter().map(|one| typed(one, "source")).collect(),
-            "destinationList" => child.children.iter().map(|one| typed(one, "destination")).collect(),
-            "sensorElementList" => child.children.iter().map(plain).collect(),
+            "bizTransactionList" => child.children.into_iter().map(|one| typed(one, "bizTransaction")).collect(),
+            "sourceList" => child.children.into_iter().map(|one| typed(one, "source")).collect(),
+            "destinationList" => child.children.into_iter().map(|one| typed(one, "destination")).collect(),
+            "sensorElementList" => child.children.into_iter().map(plain).collect(),
             "errorDeclaration" => error(child),
             _ => plain(child),
         };
-        add(event, child.name.clone(), value);
+        add(event, name, value);
     }
 }
 
-fn texts(node: &Node) -> Value {
-    node.children.iter().map(|child| Value::from(child.text.as_str())).collect()
+fn texts(node: Node) -> Value {
+    node.children.into_iter().map(|child| Value::from(child.text)).collect()
 }
 
-fn typed(node: &Node, name: &str) -> Value {
+fn typed(mut node: Node, name: &str) -> Value {
     let mut object = Map::new();
-    if !node.attr("type").is_empty() {
-        object.insert("type".to_owned(), node.attr("type").into());
+    let kind = node.attrs.iter_mut().find(|(known, _)| known == "type").map(|(_, value)| std::mem::take(value));
+    if let Some(kind) = kind.filter(|kind| !kind.is_empty()) {
+        object.insert("type".to_owned(), kind.into());
     }
-    object.insert(name.to_owned(), node.text.as_str().into());
+    object.insert(name.to_owned(), node.text.into());
     Value::Object(object)
 }
 
-fn error(node: &Node) -> Value {
+fn error(node: Node) -> Value {
     let mut object = Map::new();
-    for child in &node.children {
+    for child in node.children {
         match child.name.as_str() {
             "correctiveEventIDs" => add(&mut object, child.name.clone(), texts(child)),
-            "extension" if is_own(child) => fields(child, &mut object),
-            name if is_own(child) => add(&mut object, name.to_owned(), plain(child)),
-            name => add(&mut object, context::name(&child.ns, name), plain(child)),
+            "extension" if is_own(&child) => fields(child, &mut object),
+            _ => part(child, &mut object),
         }
     }
     Value::Object(object)
 }
 
 /// Text where there is only text; else attributes and elements as fields.
-fn plain(node: &Node) -> Value {
+fn plain(node: Node) -> Value {
     if node.children.is_empty() && node.attrs.is_empty() {
-        return node.text.as_str().into();
+        return node.text.into();
     }
     let mut object = Map::new();
-    for (name, value) in &node.attrs {
-        add(&mut object, name.clone(), value.as_str().into());
+    for (name, value) in node.attrs {
+        add(&mut object, name, value.into());
     }
     if !node.text.is_empty() {
-        add(&mut object, "value".to_owned(), node.text.as_str().into());
+        add(&mut object, "value".to_owned(), node.text.into());
     }
-    for child in &node.children {
+    for child in node.children {
         match child.name.as_str() {
-            "extension" if is_own(child) => fields(child, &mut object),
-            name if is_own(child) => add(&mut object, name.to_owned(), plain(child)),
-            name => add(&mut object, context::name(&child.ns, name), plain(child)),
+            "extension" if is_own(&child) => fields(child, &mut object),
+            _ => part(child, &mut object),
         }
     }
     Value::Object(object)
+}
+
+/// Adds an element under its name, or under that of its name space and its own.
+fn part(mut child: Node, object: &mut Map<String, Value>) {
+    let name = if is_own(&child) { std::mem::take(&mut child.name) } else { context::name(&child.ns, &child.name) };
+    add(object, name, plain(child));
 }
 
 /// A second value under the same key makes an array.

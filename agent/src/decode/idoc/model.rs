@@ -64,7 +64,7 @@ impl Segment {
     /// Keeps what nothing took.
     pub(super) fn keep_rest(&self, event: &mut Event, suffix: &str) {
         for (name, value) in &self.fields {
-            trade::keep(event, &format!("idoc:{}.{name}{suffix}", self.name), value);
+            trade::keep(event, format!("idoc:{}.{name}{suffix}", self.name), value);
         }
     }
 
@@ -204,7 +204,7 @@ impl Idoc {
         };
         // What says how the document travelled is not kept: a document that comes again must not look revised.
         for name in ["MESCOD", "MESFCT", "CIMTYP"] {
-            trade::keep(&mut event, &format!("idoc:EDI_DC40.{name}"), control.get(name));
+            trade::keep(&mut event, format!("idoc:EDI_DC40.{name}"), control.get(name));
         }
         event
     }

@@ -185,7 +185,7 @@ impl Reading {
                 "003" => {
                     trade::set_gtin(item, &mut event.warnings, &format!("E1EDP19/IDTNR of line {}", self.nth), &number)
                 }
-                _ => trade::keep(event, &format!("idoc:E1EDP19.{qualifier}{suffix}"), &number),
+                _ => trade::keep(event, format!("idoc:E1EDP19.{qualifier}{suffix}"), &number),
             }
             if !number.is_empty() {
                 open.ids.push((qualifier, number));

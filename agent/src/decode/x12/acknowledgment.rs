@@ -37,7 +37,7 @@ pub(super) fn read(sheet: &mut Sheet<'_, '_, '_, '_>, segments: &[Segment]) {
                 open = Some(event);
             }
             "AK3" | "AK4" => match open.as_mut() {
-                Some(event) => keep(event, &format!("x12:{}", segment.id()), &segment.rest(1)),
+                Some(event) => keep(event, format!("x12:{}", segment.id()), &segment.rest(1)),
                 None => sheet.fault(segment, 0, "SCHEMA_VIOLATION", "AK2 before it"),
             },
             "AK5" => match open.take() {

@@ -29,6 +29,11 @@ pub(super) const SEGMENTS: &[&str] = &[
     "W10", "W12", "W13", "W14", "W15", "W17", "W19", "W20", "W27", "W28", "W66", "W76",
 ];
 
+/// Whether a segment of this name may stand in one of those documents.
+pub(super) fn is_segment(id: &str) -> bool {
+    SEGMENTS.binary_search(&id).is_ok()
+}
+
 /// What a reference number names (element 128).
 pub(super) fn reference(qualifier: &str) -> Option<RefKind> {
     Some(match qualifier {
@@ -203,5 +208,17 @@ pub(super) fn weight_unit(code: &str) -> &str {
         "K" | "KG" | "50" => "KG",
         "G" | "GR" => "GR",
         other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn segments_are_in_order_and_found() {
+        assert!(SEGMENTS.is_sorted());
+        assert!(SEGMENTS.iter().all(|id| is_segment(id)));
+        assert!(!is_segment("W99"));
     }
 }

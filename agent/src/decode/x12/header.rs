@@ -97,13 +97,13 @@ impl Header {
                 keep_others(&mut self.event, segment, elements, 1);
             }
             Spot::Extension(key) => keep(&mut self.event, key, &segment.rest(1)),
-            Spot::None => keep(&mut self.event, &format!("x12:{}", segment.id()), &segment.rest(1)),
+            Spot::None => keep(&mut self.event, format!("x12:{}", segment.id()), &segment.rest(1)),
         }
     }
 
     fn contact(&mut self, sheet: &mut Sheet<'_, '_, '_, '_>, segment: &Segment) {
         match &self.spot {
-            Spot::Extension(key) => keep(&mut self.event, &key.clone(), &segment.rest(1)),
+            Spot::Extension(key) => keep(&mut self.event, key.clone(), &segment.rest(1)),
             Spot::Role(_) | Spot::None => sheet.keep(&mut self.event, segment, 1),
         }
     }
@@ -115,7 +115,7 @@ impl Header {
         refer(&mut self.event.references, kind, segment.get(2));
         let key = format!("x12:{}*{}", segment.id(), segment.get(1));
         (3..=segment.last()).filter(|n| segment.has(*n)).for_each(|n| {
-            keep(&mut self.event, &format!("{key}/{n:02}"), segment.get(n));
+            keep(&mut self.event, format!("{key}/{n:02}"), segment.get(n));
         });
     }
 

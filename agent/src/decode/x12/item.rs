@@ -54,7 +54,7 @@ impl Sheet<'_, '_, '_, '_> {
         for at in places.pairs {
             match (segment.get(*at), segment.get(at + 1)) {
                 ("", "") => {}
-                ("", value) => keep(event, &nth_key(format!("x12:{}", name(segment, at + 1)), nth), value),
+                ("", value) => keep(event, nth_key(format!("x12:{}", name(segment, at + 1)), nth), value),
                 (_, "") => keep_element(event, segment, *at, nth),
                 pair => known.push(pair),
             }
@@ -95,16 +95,16 @@ impl Sheet<'_, '_, '_, '_> {
                 if is_new {
                     set_gtin(item, doubts(event), &name(segment, 0), value);
                 } else if gtin14(value).is_none_or(|gtin| gtin != item.gtin) {
-                    keep(event, &nth_key(format!("x12:{}*{qualifier}", segment.id()), nth), value);
+                    keep(event, nth_key(format!("x12:{}*{qualifier}", segment.id()), nth), value);
                 }
                 return;
             }
-            _ => return keep(event, &nth_key(format!("x12:{}*{qualifier}", segment.id()), nth), value),
+            _ => return keep(event, nth_key(format!("x12:{}*{qualifier}", segment.id()), nth), value),
         };
         if slot.is_empty() {
             value.clone_into(slot);
         } else if slot != value {
-            keep(event, &nth_key(format!("x12:{}*{qualifier}", segment.id()), nth), value);
+            keep(event, nth_key(format!("x12:{}*{qualifier}", segment.id()), nth), value);
         }
     }
 
@@ -183,7 +183,7 @@ impl Sheet<'_, '_, '_, '_> {
             },
         }
         for n in others.into_iter().filter(|n| segment.has(*n)) {
-            keep(event, &nth_key(format!("x12:{}*{qualifier}/{n:02}", segment.id()), nth), segment.get(n));
+            keep(event, nth_key(format!("x12:{}*{qualifier}/{n:02}", segment.id()), nth), segment.get(n));
         }
         None
     }
@@ -197,7 +197,7 @@ fn replace(event: &mut Event, slot: &mut String, segment: &Segment, nth: usize) 
     } else if slot != value {
         let key = format!("x12:{}*{}", segment.id(), segment.get(1));
         doubt(event, "SEVERAL_VALUES", &key, format!("`{slot}` stands in the line already, beside `{value}`"));
-        keep(event, &nth_key(key, nth), value);
+        keep(event, nth_key(key, nth), value);
     }
 }
 

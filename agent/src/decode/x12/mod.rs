@@ -252,19 +252,25 @@ impl<R: Read> File<'_, '_, R> {
 
     /// Reads one set, up to its trailer.
     fn set(&mut self, st: &Segment) -> io::Result<ControlFlow<()>> {
-        let Some(envelope) = self.envelope.clone() else { return Ok(ControlFlow::Continue(())) };
+        // The envelope is set aside, so that it can be looked at while the file changes.
+        let Some(envelope) = self.envelope.take() else { return Ok(ControlFlow::Continue(())) };
+        let flow = self.set_within(&envelope, st);
+        self.envelope = Some(envelope);
+        flow
+    }
+
+    fn set_within(&mut self, envelope: &Envelope, st: &Segment) -> io::Result<ControlFlow<()>> {
         let own = self.outline.verdicts.remove(&st.line_no).map(|verdict| (verdict.line, verdict.answer));
         let whole = self.group.as_ref().or(self.interchange.as_ref());
         let refused =
-            own.or_else(|| whole.map(|verdict| (verdict.line.clone(), "5"))).or_else(|| groupless(st, &envelope));
+            own.or_else(|| whole.map(|verdict| (verdict.line.clone(), "5"))).or_else(|| groupless(st, envelope));
         let place = Place { line_no: st.line_no, offset: st.offset };
         let (kind, control) = (st.get(1).to_owned(), st.get(2).to_owned());
         let (message, notes) = (Message::default(), Vec::new());
-        let mut sheet =
-            Sheet { messages: &mut self.messages, envelope: &envelope, kind, control, place, message, notes };
+        let mut sheet = Sheet { messages: &mut self.messages, envelope, kind, control, place, message, notes };
         let mut body = Body::new(st, std::mem::take(&mut self.spare));
         let mut note = SetNote::new(st);
-        if let Some(warning) = misfit(st, &envelope) {
+        if let Some(warning) = misfit(st, envelope) {
             body.doubts.push(warning);
             note.remark_set("6");
         }

@@ -282,7 +282,7 @@ impl Tree<'_, '_> {
             _ if !is_item => {}
             _ => {
                 if let Some(plate) = sheet.below(event, line, segment, nth) {
-                    keep(event, &nth_key("x12:REF*LV".to_owned(), nth), &plate.id);
+                    keep(event, nth_key("x12:REF*LV".to_owned(), nth), &plate.id);
                     line.container_ref = plate.id;
                 }
             }

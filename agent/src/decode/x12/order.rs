@@ -94,7 +94,7 @@ fn line(sheet: &mut Sheet<'_, '_, '_, '_>, header: &mut Header, w01: &Segment, g
 pub(super) fn group_of(event: &mut docksync_proto::event::Event, group: &mut String, line_no: &str, nth: usize) {
     let group = std::mem::take(group);
     if group != line_no {
-        super::super::trade::keep(event, &super::sheet::nth_key("x12:LX01".to_owned(), nth), &group);
+        super::super::trade::keep(event, super::sheet::nth_key("x12:LX01".to_owned(), nth), &group);
     }
 }
 

@@ -5,8 +5,8 @@ use std::io::{self, Read};
 use super::{
     super::{assign::Fault, charset::Utf8Reader, hold::TEXT_CHARS_MAX, slide::slide, trade::fault},
     SEGMENT_BYTES_MAX,
-    codes::SEGMENTS,
-    segment::{Delimiters, Segment, find},
+    codes::is_segment,
+    segment::{Delimiters, Segment, find, is_ink},
 };
 
 const CHUNK: usize = 64 * 1024;
@@ -185,15 +185,16 @@ impl<R: Read> Segments<R> {
                 continue;
             }
             let body = end.unwrap_or(bytes.len());
-            if let Some(at) = self.line_split(&bytes[..body]) {
-                self.put(segment, at);
+            let is_ink = is_ink(&bytes[..body]);
+            if !is_ink && let Some(at) = self.line_split(&bytes[..body]) {
+                self.put(segment, at, is_ink);
                 segment.lacks_terminator = true;
                 self.take(at);
                 return Ok(Found::Segment);
             }
             if let Some(end) = end {
                 let length = terminator.len();
-                self.put(segment, end);
+                self.put(segment, end, is_ink);
                 self.take(end + length);
                 return Ok(Found::Segment);
             }
@@ -201,11 +202,11 @@ impl<R: Read> Segments<R> {
                 return Ok(Found::End);
             }
             if self.is_ended {
-                self.put(segment, body);
+                self.put(segment, body, is_ink);
                 self.take(body);
                 return Ok(Found::Unended);
             }
-            self.put(segment, body);
+            self.put(segment, body, is_ink);
             return self.skip_to(terminator.len());
         }
     }
@@ -225,7 +226,7 @@ impl<R: Read> Segments<R> {
             let mut mark = [0; 4];
             let follows = after[id_len..].starts_with(element.encode_utf8(&mut mark).as_bytes());
             let is_open = before.ends_with(element) || component.is_some_and(|mark| before.ends_with(mark));
-            if follows && !is_open && SEGMENTS.contains(&id) {
+            if follows && !is_open && is_segment(id) {
                 return Some(at);
             }
             from = (body.len() - after.len()).max(at + 1);
@@ -234,7 +235,7 @@ impl<R: Read> Segments<R> {
     }
 
     /// Fills the segment from what is buffered; of one that is too long only the beginning.
-    fn put(&mut self, segment: &mut Segment, end: usize) {
+    fn put(&mut self, segment: &mut Segment, end: usize, is_ink: bool) {
         let is_too_long = end > SEGMENT_BYTES_MAX;
         let end = if is_too_long { TEXT_CHARS_MAX } else { end };
         self.number(segment);
@@ -242,8 +243,8 @@ impl<R: Read> Segments<R> {
         match self.is_outline.then(|| inner_id(bytes, self.delimiters.element)).flatten() {
             Some(id) => segment.name(id),
             None => match std::str::from_utf8(bytes) {
-                Ok(text) => segment.split(text, self.delimiters.element),
-                Err(_) => segment.split(&String::from_utf8_lossy(bytes), self.delimiters.element),
+                Ok(text) => segment.split(text, self.delimiters.element, is_ink),
+                Err(_) => segment.split(&String::from_utf8_lossy(bytes), self.delimiters.element, is_ink),
             },
         }
         segment.is_too_long |= is_too_long;
@@ -251,7 +252,7 @@ impl<R: Read> Segments<R> {
 
     fn set(&mut self, segment: &mut Segment, text: &str, element: char) {
         self.number(segment);
-        segment.split(text, element);
+        segment.split(text, element, false);
     }
 
     fn number(&mut self, segment: &mut Segment) {
@@ -280,6 +281,15 @@ impl<R: Read> Segments<R> {
 
     /// Passes over blanks; outside of interchanges also over what mainframes and DOS fill files with.
     fn skip(&mut self, is_outside: bool) -> io::Result<()> {
+        // Between most segments stands a line feed or nothing.
+        match self.rest() {
+            [first, ..] if first.is_ascii_graphic() => return Ok(()),
+            [b'\n', second, ..] if second.is_ascii_graphic() => {
+                self.take(1);
+                return Ok(());
+            }
+            _ => {}
+        }
         loop {
             let bytes = &self.buffer[self.start..self.filled];
             let is_blank = |b: &u8| b.is_ascii_whitespace() || (is_outside && matches!(b, 0 | 0x1a));

@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use super::super::places::places;
+
 /// Characters between the parts of an interchange; they come from its own header, never from habit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Delimiters {
@@ -28,33 +30,29 @@ pub(super) struct Segment {
 }
 
 impl Segment {
-    /// Splits the text at the element separator. Blanks around an element carry no meaning (ASC X12.6, 3.5.1.5).
-    pub(super) fn split(&mut self, text: &str, element: char) {
+    /// Splits the text at the element separator. Blanks around an element carry no meaning (ASC X12.6, 3.5.1.5); where the text
+    /// [`is_ink`] there are none.
+    pub(super) fn split(&mut self, text: &str, element: char, is_ink: bool) {
         self.text.clear();
         // Line breaks within a segment come from tools that wrap lines at a fixed width.
         let mut from = 0;
-        for at in memchr::memchr2_iter(b'\r', b'\n', text.as_bytes()) {
-            self.text.push_str(&text[from..at]);
-            from = at + 1;
+        if !is_ink {
+            for at in memchr::memchr2_iter(b'\r', b'\n', text.as_bytes()) {
+                self.text.push_str(&text[from..at]);
+                from = at + 1;
+            }
         }
         self.text.push_str(&text[from..]);
         self.bounds.clear();
-        let mut mark = [0; 4];
-        let mark = element.encode_utf8(&mut mark).as_bytes();
-        let (mut from, mut at) = (0, 0);
-        // Elements are short: looking at each byte costs less than a search for each of them.
-        while let Some(byte) = self.text.as_bytes().get(at) {
-            if *byte != mark[0] || mark.len() > 1 && !self.text.as_bytes()[at..].starts_with(mark) {
-                at += 1;
-                continue;
-            }
-            if !self.bound(from, at) {
-                return;
-            }
-            at += mark.len();
-            from = at;
+        self.elements(element);
+        if !is_ink {
+            self.trim();
         }
-        self.bound(from, self.text.len());
+        if self.bounds.len() > super::ELEMENTS_MAX + 1 {
+            self.bounds.truncate(super::ELEMENTS_MAX + 1);
+            self.is_too_long = true;
+            return;
+        }
         if let Some((from, to)) = self.bounds.first().copied()
             && let Some(id) = self.text.get_mut(from..to)
         {
@@ -62,22 +60,41 @@ impl Segment {
         }
     }
 
-    /// Notes an element without the blanks around it; false where there are too many.
-    fn bound(&mut self, from: usize, end: usize) -> bool {
-        if self.bounds.len() > super::ELEMENTS_MAX {
-            self.is_too_long = true;
-            return false;
+    /// Finds where elements begin and end; one more than are allowed tells enough.
+    fn elements(&mut self, element: char) {
+        let mut from = 0;
+        let mut found = |at: usize| {
+            if self.bounds.len() <= super::ELEMENTS_MAX + 1 {
+                self.bounds.push((from, at));
+                from = at + element.len_utf8();
+            }
+        };
+        match u8::try_from(element) {
+            Ok(byte) if element.is_ascii() => places(byte, self.text.as_bytes(), &mut found),
+            _ => self.text.match_indices(element).for_each(|(at, _)| found(at)),
         }
-        let bytes = &self.text.as_bytes()[from..end];
+        found(self.text.len());
+    }
+
+    /// Leaves out the blanks around each element.
+    fn trim(&mut self) {
         let is_plain = |b: Option<&u8>| b.is_none_or(u8::is_ascii_graphic);
-        if is_plain(bytes.first()) && is_plain(bytes.last()) {
-            self.bounds.push((from, end));
-            return true;
+        for (from, to) in &mut self.bounds {
+            let part = &self.text[*from..*to];
+            if !(is_plain(part.as_bytes().first()) && is_plain(part.as_bytes().last())) {
+                *from += part.len() - part.trim_start().len();
+                *to = *from + part.trim().len();
+            }
         }
-        let part = &self.text[from..end];
-        let lead = part.len() - part.trim_start().len();
-        self.bounds.push((from + lead, from + lead + part.trim().len()));
-        true
+    }
+
+    /// Makes it equal to another one, in its own memory.
+    pub(super) fn copy(&mut self, other: &Self) {
+        let Self { line_no, offset, is_too_long, lacks_terminator, text, bounds } = self;
+        (*line_no, *offset) = (other.line_no, other.offset);
+        (*is_too_long, *lacks_terminator) = (other.is_too_long, other.lacks_terminator);
+        text.clone_from(&other.text);
+        bounds.clone_from(&other.bounds);
     }
 
     /// Keeps the identifier alone, for those who only count.
@@ -126,6 +143,12 @@ impl Segment {
         }
         shifted
     }
+}
+
+/// Whether there are only visible characters of ASCII: no blank, no line break.
+pub(super) fn is_ink(bytes: &[u8]) -> bool {
+    // Without an early end, so that many bytes are looked at in one step.
+    bytes.iter().fold(true, |is_ink, byte| is_ink & byte.is_ascii_graphic())
 }
 
 /// A code as the tables have it: some senders write their codes in small letters.

@@ -35,12 +35,18 @@ pub(super) struct Body {
     spare: Vec<Segment>,
 }
 
+/// Segments that most sets do not exceed.
+const SEGMENTS_USUAL: usize = 32;
 /// Most segments that are kept for the next set.
 const SPARE_MAX: usize = 1_000;
 
 impl Body {
     pub(super) fn new(st: &Segment, spare: Vec<Segment>) -> Self {
-        let (segments, doubts) = (vec![st.clone()], Vec::new());
+        let (mut spare, doubts) = (spare, Vec::new());
+        let mut first = spare.pop().unwrap_or_default();
+        first.copy(st);
+        let mut segments = Vec::with_capacity(SEGMENTS_USUAL);
+        segments.push(first);
         Self { segments, lines: 1, handed: 0, has_held: false, bytes: 0, doubts, spare }
     }
 
@@ -70,7 +76,7 @@ impl Body {
         sheet: &mut Sheet<'_, '_, '_, '_>,
     ) -> io::Result<()> {
         let is_known = is_supported(&sheet.kind);
-        let mut segment = Segment::default();
+        let mut segment = self.spare.pop().unwrap_or_default();
         let mut is_too_large = false;
         while input.next(&mut segment)? != Found::End {
             self.lines += 1;

@@ -12,6 +12,7 @@ use super::{
         assign::Fault,
         documents::Place,
         message::{MESSAGE_FAULTS_MAX, Message, Messages, doubt},
+        spare::copy_interchange,
         trade::{day, fault, keep},
     },
     codes::{self, Zone},
@@ -59,8 +60,9 @@ pub(super) struct Sheet<'s, 'm, 'v, 'p> {
 impl Sheet<'_, '_, '_, '_> {
     /// A new event of the document.
     pub(super) fn event(&self, event_type: EventType) -> Event {
-        let mut event = self.messages.event(event_type, &format!("x12-{}", self.kind), self.place);
-        event.interchange = self.envelope.interchange.clone();
+        let mut event = self.messages.event(event_type, "x12-", self.place);
+        event.source.format.push_str(&self.kind);
+        copy_interchange(&mut event.interchange, &self.envelope.interchange);
         event.interchange.set_control.clone_from(&self.control);
         event
     }
@@ -164,7 +166,7 @@ impl Sheet<'_, '_, '_, '_> {
         [at_day, at_time, at_zone]: [usize; 3],
     ) -> bool {
         let Some(day) = self.day(segment, at_day) else { return false };
-        let mut text = day.to_string();
+        let mut text = iso_day(day);
         if at_time > 0 && segment.has(at_time) {
             match clock(segment.get(at_time)) {
                 Some(clock) => text.push_str(&clock),
@@ -260,7 +262,7 @@ impl Sheet<'_, '_, '_, '_> {
 
     /// Keeps a segment that no field takes. `nth` is the line that it belongs to, 1 for the document.
     pub(super) fn keep(&mut self, event: &mut Event, segment: &Segment, nth: usize) {
-        if !codes::SEGMENTS.contains(&segment.id()) {
+        if !codes::is_segment(segment.id()) {
             let words = format!("segment {} is none of this document", segment.line_no);
             doubt(event, "UNKNOWN_SEGMENT", segment.id(), words);
             self.note(segment, "1", 0);
@@ -271,7 +273,7 @@ impl Sheet<'_, '_, '_, '_> {
             false => (format!("x12:{}", segment.id()), 1),
         };
         let rest = segment.rest(from);
-        keep(event, &nth_key(key, nth), if rest.is_empty() { segment.get(1) } else { &rest });
+        keep(event, nth_key(key, nth), if rest.is_empty() { segment.get(1) } else { &rest });
     }
 
     pub(super) fn note(&mut self, segment: &Segment, code: &'static str, element: usize) {
@@ -344,10 +346,11 @@ pub(super) fn keep_element(event: &mut Event, segment: &Segment, n: usize, nth: 
         key.push('0');
     }
     push_number(&mut key, n);
-    keep(event, &nth_key(key, nth), segment.get(n));
+    keep(event, nth_key(key, nth), segment.get(n));
 }
 
-fn push_number(text: &mut String, n: usize) {
+/// Appends a number.
+pub(super) fn push_number(text: &mut String, n: usize) {
     use std::fmt::Write as _;
     match u8::try_from(n) {
         Ok(digit @ 0..=9) => text.push(char::from(b'0' + digit)),
@@ -386,6 +389,20 @@ pub(super) fn long_day(text: &str) -> String {
     format!("{}{text}", if text < "500000" { "20" } else { "19" })
 }
 
+/// A day as ISO 8601 writes it: what `to_string` gives, for years of four digits at less cost.
+fn iso_day(day: civil::Date) -> String {
+    let Ok(year @ 1000..) = u16::try_from(day.year()) else { return day.to_string() };
+    let mut text = String::with_capacity(24);
+    let mut push = |number: u16| text.extend([number / 10, number % 10].map(|digit| char::from(b'0' + digit as u8)));
+    push(year / 100);
+    push(year % 100);
+    for part in [day.month(), day.day()] {
+        text.push('-');
+        text.extend([part / 10, part % 10].map(|digit| char::from(b'0' + digit.unsigned_abs())));
+    }
+    text
+}
+
 /// `HHMM`, `HHMMSS` and `HHMMSSdd` (data type TM) as ISO 8601.
 pub(super) fn clock(text: &str) -> Option<String> {
     if !text.bytes().all(|b| b.is_ascii_digit()) {
@@ -394,14 +411,16 @@ pub(super) fn clock(text: &str) -> Option<String> {
     let part = |from: usize| text.get(from..from + 2);
     let is_within = |part: &str, most: u8| part.parse::<u8>().is_ok_and(|n| n <= most);
     let (hour, minute) = (part(0)?, part(2)?);
-    let mut clock = format!("T{hour}:{minute}");
+    let mut clock = ["T", hour, ":", minute].concat();
     match text.len() {
         4 => {}
         6..=8 => {
             let second = part(4).filter(|second| is_within(second, 59))?;
-            clock.push_str(&format!(":{second}"));
+            clock.push(':');
+            clock.push_str(second);
             if text.len() > 6 {
-                clock.push_str(&format!(".{}", text.get(6..)?));
+                clock.push('.');
+                clock.push_str(text.get(6..)?);
             }
         }
         _ => return None,

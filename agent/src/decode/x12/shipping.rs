@@ -13,7 +13,7 @@ use super::{
     order::group_of,
     plates::{Plates, derived, exception, open_mark, plate_quantity, shared},
     segment::Segment,
-    sheet::{Sheet, keep_others, keep_unless},
+    sheet::{Sheet, keep_others, keep_unless, push_number},
 };
 
 /// W12: 06 case code; 07/08, 17/18 and 21/22 item numbers (ASC X12 004010, segment W12).
@@ -144,7 +144,8 @@ impl<'t> Shipping<'t> {
         let w12 = w12.as_ref();
         let event = &mut self.header.event;
         let nth = event.lines.len() + 1;
-        let mut line = Line { line_no: nth.to_string(), ..Line::default() };
+        let mut line = sheet.messages.line();
+        push_number(&mut line.line_no, nth);
         line.qty_ordered = sheet.quantity(w12, 2);
         line.qty_shipped = sheet.must_quantity(w12, 3);
         line.qty_difference = sheet.quantity(w12, 4);

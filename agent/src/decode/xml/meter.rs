@@ -12,6 +12,8 @@ pub(super) struct Meter<R: Read> {
     offset: u64,
     line_no: u64,
     line_from: u64,
+    /// No line ends before this byte: where the next line feed stands that is buffered, or the first byte that was not looked at.
+    unbroken_to: u64,
     piece: usize,
     /// Set where a piece was longer than [`TEXT_BYTES_MAX`].
     pub(super) is_over: bool,
@@ -22,7 +24,7 @@ pub(super) struct Meter<R: Read> {
 impl<R: Read> Meter<R> {
     pub(super) fn new(text: R) -> Self {
         let input = BufReader::with_capacity(CHUNK, text);
-        Self { input, offset: 0, line_no: 1, line_from: 0, piece: 0, is_over: false, is_ended: false }
+        Self { input, offset: 0, line_no: 1, line_from: 0, unbroken_to: 0, piece: 0, is_over: false, is_ended: false }
     }
 
     /// A new piece (tag, text, comment) starts here.
@@ -63,12 +65,17 @@ impl<R: Read> BufRead for Meter<R> {
     }
 
     fn consume(&mut self, count: usize) {
-        let used = self.input.buffer().get(..count).unwrap_or_default();
-        for at in memchr::memchr_iter(b'\n', used) {
-            self.line_no += 1;
-            self.line_from = self.offset + at as u64 + 1;
+        let buffered = self.input.buffer();
+        let (used, rest) = buffered.split_at(count.min(buffered.len()));
+        let end = self.offset + used.len() as u64;
+        if end > self.unbroken_to {
+            for at in memchr::memchr_iter(b'\n', used) {
+                self.line_no += 1;
+                self.line_from = self.offset + at as u64 + 1;
+            }
+            self.unbroken_to = end + memchr::memchr(b'\n', rest).unwrap_or(rest.len()) as u64;
         }
-        self.offset += used.len() as u64;
+        self.offset = end;
         self.piece += used.len();
         self.input.consume(count);
     }

@@ -41,7 +41,7 @@ impl Taken {
         if !self.places.borrow().contains(&node.offset) {
             trade::keep(event, path, &node.text);
             for (name, value) in &node.attrs {
-                trade::keep(event, &format!("{path}{slash}@{name}"), value);
+                trade::keep(event, format!("{path}{slash}@{name}"), value);
             }
         }
         for (at, child) in node.children.iter().enumerate() {
