@@ -28,8 +28,8 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     backups::Backups,
     config::{Config, ConsumerConfig},
-    consumers::Consumer,
-    deliver::{self, board::Board, deliverer::Deliverer, deliverer::LiveBooks, shell::Wake},
+    consumers::{Consumer, FaultClass},
+    deliver::{self, board::Board, deliverer::Deliverer, deliverer::LiveBooks, pause::Incident, shell::Wake},
     insight::InsightRoom,
     ledger::{
         Clock, Reads as _, Store as _,
@@ -279,7 +279,7 @@ fn start_deliveries(
         let gate = gates.get(&name).cloned().unwrap_or_default();
         let (wake, end, settings, board) = (wake.clone(), stop.clone(), consumer.clone(), board.clone());
         let thread = std::thread::Builder::new().name(format!("to-{name}")).spawn(move || {
-            let Some(destination) = opened(&settings, &wake) else { return Ok(()) };
+            let Some(destination) = opened(&settings, &wake, &board) else { return Ok(()) };
             let deliverer = Deliverer::open(&settings.name, books, destination, board, rand::random());
             let result = deliverer
                 .map_err(anyhow::Error::from)
@@ -300,15 +300,22 @@ fn start_deliveries(
 }
 
 /// Opens a destination, whenever that becomes possible: a file or certificate that one of them lacks stops no other, and no site.
-fn opened(settings: &ConsumerConfig, wake: &Wake) -> Option<Box<dyn Consumer + Send>> {
-    let mut told = String::new();
+fn opened(settings: &ConsumerConfig, wake: &Wake, board: &Board) -> Option<Box<dyn Consumer + Send>> {
+    let (mut told, since_ms) = (String::new(), (wake.clock)());
     loop {
         let error = match settings.open(wake.runtime.clone()) {
-            Ok(destination) => return Some(destination),
+            Ok(destination) => {
+                if !told.is_empty() {
+                    tracing::info!(consumer = settings.name, "destination was opened");
+                    board.paused(&settings.name, None);
+                }
+                return Some(destination);
+            }
             Err(error) => format!("{:#}", anyhow::Error::from(error)),
         };
         if error != told {
             tracing::error!(consumer = settings.name, error, "destination cannot be opened, tried again until it can");
+            board.paused(&settings.name, Some(&cannot_open(&error, since_ms)));
             told = error;
         }
         let is_stopped =
@@ -317,6 +324,11 @@ fn opened(settings: &ConsumerConfig, wake: &Wake) -> Option<Box<dyn Consumer + S
             return None;
         }
     }
+}
+
+fn cannot_open(error: &str, since_ms: i64) -> Incident {
+    let reason = format!("it cannot be opened: {error}");
+    Incident { class: FaultClass::Outage, reason, since_ms, failures: 1, next_try_ms: since_ms }
 }
 
 /// One thread that compares books. Its end is said and ends nothing else: books can be compared later.

@@ -14,8 +14,11 @@ use super::{CliError, copies::open, events, parked};
 use crate::{
     admit::{Verdict, admit},
     config::Config,
-    ledger::{ADMIT_TARGET, Change, Reads as _, Store as _, audit::Entry, lock::StateLock},
+    ledger::{ADMIT_TARGET, Change, OpKind, Reads as _, Store as _, audit::Entry, lock::StateLock},
 };
+
+/// Code of what was sent and never answered.
+const UNKNOWN: &str = "UNKNOWN_OUTCOME";
 
 /// Which event, and what is to be another.
 #[derive(Debug, Args)]
@@ -25,7 +28,7 @@ pub struct EditArgs {
     /// Consumer that refused it
     #[arg(long)]
     pub consumer: String,
-    /// Field and its new value, as /lines/0/item/sku=4711 (JSON pointer, JSON or text); an empty value takes the field away
+    /// Field and its new value, as /lines/0/item/sku=4711 (JSON pointer; text or JSON); an empty value takes the field away
     #[arg(long = "set", value_name = "POINTER=VALUE", required = true)]
     pub set: Vec<String>,
     /// Show the difference and whether it can be sent; change nothing
@@ -60,42 +63,75 @@ pub(super) fn edit(config: &Config, args: &EditArgs, out: &mut dyn Write) -> Res
         return Err(CliError::NotEditable { place: args.place.clone(), consumer: args.consumer.clone(), why });
     }
     let original = events::decode(&batch)?.into_iter().nth(loc.index()).ok_or_else(absent)?;
-    let edited = changed(&original.event, &args.set)?;
-    let shown = difference(&original.event, &edited)?;
+    if store.reads().fates(&batch.site, loc)?.0.iter().any(|row| row.consumer == args.consumer && row.code == UNKNOWN) {
+        let why = "its first outcome is not known, and two contents could take effect: retry it or skip it";
+        return Err(CliError::NotEditable { place: args.place.clone(), consumer: args.consumer.clone(), why });
+    }
+    // A second edit goes on from the first.
+    let earlier = store.reads().edits(loc)?.into_iter().find(|(of, ..)| *of == args.consumer).map(|(.., text)| text);
+    let present: Event = match &earlier {
+        Some(text) => serde_json::from_str(text).map_err(std::io::Error::from)?,
+        None => original.event.clone(),
+    };
+    let edited = changed(&present, &args.set)?;
+    let shown = difference(&present, &edited)?;
     shown.iter().try_for_each(|line| writeln!(out, "{line}"))?;
     if shown.is_empty() {
         return Err(CliError::Edit { text: args.set.join(" "), why: "that is what it says already".to_owned() });
     }
     judge(&original, &edited, &batch.site)?;
+    let is_original = edited == original.event;
     if args.preview {
-        writeln!(out, "would be sent to {} under its key {}; nothing was changed", args.consumer, original.id)?;
+        let what = if is_original { "the original" } else { "this" };
+        writeln!(out, "{what} would be sent to {} under its key {}; nothing was changed", args.consumer, original.id)?;
         return Ok(());
     }
     let text = serde_json::to_string(&edited).map_err(std::io::Error::from)?;
+    // One transaction: of two persons one is refused, and a cut leaves all of it or none.
     store.change(&[
-        Change::Edit { consumer: args.consumer.clone(), loc, event: Some(text), by: args.by.clone() },
+        Change::Edit {
+            consumer: args.consumer.clone(),
+            loc,
+            event: (!is_original).then(|| text.clone()),
+            by: args.by.clone(),
+        },
         Change::Audit(Entry {
             who: args.by.clone(),
             act: "edit".to_owned(),
             subject: format!("{} {} {loc}", args.consumer, batch.site),
             detail: format!("{}: {}", args.reason, shown.join("; ")),
         }),
-    ])?;
-    let asked = parked::retry_one(config, store, lock.is_some(), &args.consumer, (loc, &args.reason, &args.by), out);
-    if asked.as_ref().is_err_and(|error| !matches!(error, CliError::Unanswered { .. })) {
-        // Decided otherwise meanwhile: the original counts again. A request without an answer is still there, and so is the edit.
-        open(config)?.change(&[Change::Edit {
-            consumer: args.consumer.clone(),
+        Change::Ask {
+            target: args.consumer.clone(),
+            kind: OpKind::Retry,
             loc,
-            event: None,
+            reason: args.reason.clone(),
             by: args.by.clone(),
-        }])?;
+        },
+    ])?;
+    match parked::settle(config, store, lock.is_some(), &args.consumer, loc) {
+        Ok(_) => writeln!(out, "retry {loc} for {}: done", args.consumer)?,
+        // It went another way meanwhile: what was sent then was not this.
+        Err(error @ CliError::Refused { .. }) => {
+            open(config)?.change(&[Change::Unedit { consumer: args.consumer.clone(), loc, event: text }])?;
+            return Err(error);
+        }
+        // Stored and not answered yet: the service takes both, edit and request.
+        Err(error) => return Err(error),
     }
-    asked
+    Ok(())
 }
 
-/// The event with every change made.
+/// The event with every change made. What was a text stays one; what was not there is a text where that makes an event, else JSON.
 fn changed(event: &Event, set: &[String]) -> Result<Event, CliError> {
+    let as_text = made(event, set, false);
+    match as_text {
+        Ok(event) => Ok(event),
+        Err(first) => made(event, set, true).map_err(|_| first),
+    }
+}
+
+fn made(event: &Event, set: &[String], is_json: bool) -> Result<Event, CliError> {
     let refuse = |text: &str, why: String| CliError::Edit { text: text.to_owned(), why };
     let mut json = serde_json::to_value(event).map_err(std::io::Error::from)?;
     for text in set {
@@ -106,7 +142,8 @@ fn changed(event: &Event, set: &[String]) -> Result<Event, CliError> {
             .rsplit_once('/')
             .ok_or_else(|| refuse(text, "a pointer starts with /, as /lines/0/item/sku".to_owned()))?;
         let parent = json.pointer_mut(parent).ok_or_else(|| refuse(text, format!("the event has no {parent}")))?;
-        put(parent, key, value).ok_or_else(|| refuse(text, "there is no such place in the event".to_owned()))?;
+        put(parent, key, value, is_json)
+            .ok_or_else(|| refuse(text, "there is no such place in the event".to_owned()))?;
     }
     let edited: Event =
         serde_json::from_value(json).map_err(|error| refuse(&set.join(" "), format!("that is no event: {error}")))?;
@@ -121,11 +158,12 @@ fn changed(event: &Event, set: &[String]) -> Result<Event, CliError> {
     }
 }
 
-/// A value that reads as JSON is that, any other a text; but a text stays one, whatever it looks like.
-fn put(parent: &mut Value, key: &str, value: &str) -> Option<()> {
+fn put(parent: &mut Value, key: &str, value: &str, is_json: bool) -> Option<()> {
+    let text = || Value::String(value.to_owned());
     let read = |was: Option<&Value>| match was {
-        Some(Value::String(_)) => Value::String(value.to_owned()),
-        _ => serde_json::from_str(value).unwrap_or_else(|_| Value::String(value.to_owned())),
+        Some(Value::String(_)) => text(),
+        None if !is_json => text(),
+        _ => serde_json::from_str(value).unwrap_or_else(|_| text()),
     };
     match parent {
         Value::Object(fields) if value.is_empty() => fields.shift_remove(key).map(drop),
@@ -179,6 +217,10 @@ fn judge(original: &Decoded, edited: &Event, site: &docksync_proto::site::SiteId
     let was = &original.event;
     if edited.site_id != was.site_id || edited.event_type != was.event_type || edited.action != was.action {
         return Err(refuse("site, event type and action stay as they are"));
+    }
+    // Its place in the order of deliveries is that of its document; a reference that was mistyped may be put right.
+    if edited.correlation_id != was.correlation_id {
+        return Err(refuse("its document stays what it is: skip it, and have its site send another"));
     }
     let decoded = Decoded { id: identity::event_id(edited), digests: digests(edited), event: edited.clone() };
     match admit(&decoded, site) {

@@ -213,20 +213,6 @@ fn decide_one(
     Ok(store)
 }
 
-/// Has one event tried again by one consumer.
-pub(super) fn retry_one(
-    config: &Config,
-    store: SqliteStore,
-    is_alone: bool,
-    target: &str,
-    (loc, reason, by): (Loc, &str, &str),
-    out: &mut dyn Write,
-) -> Result<(), CliError> {
-    ask(config, store, is_alone, (target, OpKind::Retry, loc, reason, by))?;
-    writeln!(out, "retry {loc} for {target}: done")?;
-    Ok(())
-}
-
 /// Leaves a request, and waits for its answer.
 fn ask(
     config: &Config,
@@ -236,6 +222,17 @@ fn ask(
 ) -> Result<SqliteStore, CliError> {
     let ask = Change::Ask { target: target.to_owned(), kind, loc, reason: reason.to_owned(), by: by.to_owned() };
     store.change(&[ask])?;
+    settle(config, store, is_alone, target, loc)
+}
+
+/// Waits for the answer to a request that was left, or gives it where no service runs.
+pub(super) fn settle(
+    config: &Config,
+    mut store: SqliteStore,
+    is_alone: bool,
+    target: &str,
+    loc: Loc,
+) -> Result<SqliteStore, CliError> {
     let asked = store.reads().ops_waiting(target)?.into_iter().rev().find(|op| op.loc == loc);
     let op_id = asked.map_or(0, |op| op.op_id);
     if is_alone {

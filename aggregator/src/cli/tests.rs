@@ -176,7 +176,7 @@ fn an_edit_is_sent_in_place_of_the_original_which_is_kept() {
     let done = said(|out| edit::edit(&config, &edit_args(&set, false), out));
     let traced = said(|out| trace(&config, &SearchArgs { text: "R-2".into(), limit: 5, json: false }, out));
 
-    assert!(preview.starts_with("/lines/0/item/sku: \"B\" -> \"0815\"\nwould be sent to erp"), "{preview}");
+    assert!(preview.starts_with("/lines/0/item/sku: \"B\" -> \"0815\"\nthis would be sent to erp"), "{preview}");
     assert!(still.contains("E021"), "{still}");
     assert!(done.ends_with("retry 1.1 for erp: done\n"), "{done}");
     assert!(traced.contains("edited by kim"), "{traced}");
@@ -209,6 +209,7 @@ fn an_edit_that_makes_no_event_or_is_not_waited_for_changes_nothing() {
         ("/lines/0/item/sku=B", "what it says already"),
         ("/lines/0/item/sku=", "would not be admitted"),
         ("/event_type=pick_confirmed", "event type"),
+        ("/correlation_id=R-9", "its document stays"),
     ] {
         let error = refused(&edit_args(&[set], false));
         assert_eq!(error.code(), 65, "{error}");
@@ -217,6 +218,8 @@ fn an_edit_that_makes_no_event_or_is_not_waited_for_changes_nothing() {
     let elsewhere = refused(&edit::EditArgs { place: "1.0".into(), ..edit_args(&["/lines/0/item/sku=1"], false) });
     let never = refused(&edit::EditArgs { place: "1.2".into(), ..edit_args(&["/lines/0/item/sku=1"], false) });
 
+    let text = edit::edit(&config, &edit_args(&["/lines/0/lot=4711"], true), &mut Vec::new());
+    assert!(text.is_ok(), "digits of a lot are a text: {text:?}");
     assert!(elsewhere.to_string().contains("cannot be edited for erp: see"), "{elsewhere}");
     assert!(never.to_string().contains("never admitted"), "{never}");
     let reads = SqliteReader::open(&config.ledger_path()).unwrap();

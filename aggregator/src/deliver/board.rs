@@ -54,7 +54,7 @@ impl Board {
     }
 
     /// A consumer's incident opened, went on or closed.
-    pub(super) fn paused(&self, consumer: &str, incident: Option<&Incident>) {
+    pub(crate) fn paused(&self, consumer: &str, incident: Option<&Incident>) {
         let mut facts = self.facts();
         match incident {
             Some(incident) => drop(facts.incidents.insert(consumer.to_owned(), incident.clone())),

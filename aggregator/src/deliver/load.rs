@@ -2,6 +2,7 @@
 
 use docksync_proto::{
     codec::{self, CodecError, Decoded},
+    event::Event,
     identity::{document_key, hex},
 };
 
@@ -91,15 +92,18 @@ fn delivery(
     consumer: &str,
 ) -> Result<Delivery, LoadError> {
     // Under the key of the original: had that taken effect after all, the edit would have none.
-    if let Some((.., event)) = reads.edits(loaded.loc)?.into_iter().find(|(of, ..)| of == consumer) {
-        let damaged = |_| LedgerError::Damaged { what: "edit of an event", at: loaded.loc.0 };
-        decoded.event = serde_json::from_str(&event).map_err(damaged)?;
+    if let Some(event) = edited(reads, loaded.loc, consumer)? {
+        decoded.event = event;
     }
     let prior = batch.priors.iter().find(|(at, _)| *at == loaded.loc.index()).map(|(_, prior)| *prior);
     let (key, stock) = match prior {
         None => (decoded.id.to_string(), effect(&decoded.event, None)),
         Some(prior) => {
-            let (earlier, standing) = earlier(reads, prior)?;
+            let (mut earlier, standing) = earlier(reads, prior)?;
+            // What this consumer had of the earlier version is what it was sent, not what was received.
+            if let Some(event) = edited(reads, prior, consumer)? {
+                earlier.event = event;
+            }
             let key = format!("{}.{}", decoded.id, hex(&decoded.digests.content[..8]));
             (key, effect(&decoded.event, Some((&earlier.event, standing))))
         }
@@ -110,4 +114,13 @@ fn delivery(
         event.causation_id = Some(decoded.id);
     }
     Ok(Delivery { site: batch.site.clone(), loc, epoch, seq, id: decoded.id, key, event, stock })
+}
+
+/// What a person had this consumer sent in place of an event.
+fn edited(reads: &impl Reads, loc: Loc, consumer: &str) -> Result<Option<Event>, LoadError> {
+    let found = reads.edits(loc)?.into_iter().find(|(of, ..)| of == consumer);
+    let read = |text: String| {
+        serde_json::from_str(&text).map_err(|_| LedgerError::Damaged { what: "edit of an event", at: loc.0 })
+    };
+    Ok(found.map(|(.., text)| read(text)).transpose()?)
 }

@@ -156,6 +156,15 @@ pub enum Change {
         /// By whom.
         by: String,
     },
+    /// Takes an edit back, where it is still this one.
+    Unedit {
+        /// Consumer.
+        consumer: String,
+        /// Event.
+        loc: Loc,
+        /// The event as JSON.
+        event: String,
+    },
     /// Adds to the audit trail.
     Audit(Entry),
     /// Asks something of the running service.
@@ -232,15 +241,11 @@ impl SqliteStore {
                 "INSERT INTO applied VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO UPDATE SET document = excluded.document",
                 params![consumer, loc.0, document, self.now_ms],
             ),
-            Change::Edit { consumer, loc, event: Some(event), by } => self.run(
-                "keep an edit",
-                "INSERT OR REPLACE INTO edit VALUES (?1, ?2, ?3, ?4, ?5)",
-                params![consumer, loc.0, event, by, self.now_ms],
-            ),
-            Change::Edit { consumer, loc, event: None, .. } => self.run(
+            Change::Edit { consumer, loc, event, by } => self.edit(consumer, *loc, event.as_deref(), by),
+            Change::Unedit { consumer, loc, event } => self.run(
                 "take an edit back",
-                "DELETE FROM edit WHERE consumer = ?1 AND loc = ?2",
-                params![consumer, loc.0],
+                "DELETE FROM edit WHERE consumer = ?1 AND loc = ?2 AND event = ?3",
+                params![consumer, loc.0, event],
             ),
             Change::Audit(entry) => self.append_audit(entry),
             Change::Ask { target, kind, loc, reason, by } => self.ask(target, *kind, *loc, reason, by),
@@ -270,6 +275,35 @@ impl SqliteStore {
         values: impl rusqlite::Params,
     ) -> Result<(), LedgerError> {
         self.db.conn.prepare_cached(text).and_then(|mut s| s.execute(values)).map(drop).map_err(sql(doing))
+    }
+
+    /// Only of what is parked there, and only where no other decision on it is under way: two persons must not mix.
+    fn edit(&mut self, consumer: &str, loc: Loc, event: Option<&str>, by: &str) -> Result<(), LedgerError> {
+        let is_free: bool = self
+            .db
+            .conn
+            .query_row(
+                "SELECT EXISTS (SELECT 1 FROM delivery WHERE consumer = ?1 AND loc = ?2 AND stage = 3)
+                 AND NOT EXISTS (SELECT 1 FROM op WHERE target = ?1 AND loc = ?2 AND state = 1)",
+                params![consumer, loc.0],
+                |r| r.get(0),
+            )
+            .map_err(sql("look for other decisions"))?;
+        if !is_free {
+            return Err(LedgerError::Absent { what: "parked event without another decision", at: loc.0 });
+        }
+        match event {
+            Some(event) => self.run(
+                "keep an edit",
+                "INSERT OR REPLACE INTO edit VALUES (?1, ?2, ?3, ?4, ?5)",
+                params![consumer, loc.0, event, by, self.now_ms],
+            ),
+            None => self.run(
+                "take an edit back",
+                "DELETE FROM edit WHERE consumer = ?1 AND loc = ?2",
+                params![consumer, loc.0],
+            ),
+        }
     }
 
     fn pause(&mut self, consumer: &str, reason: Option<&str>, by: &str) -> Result<(), LedgerError> {

@@ -16,7 +16,7 @@ use ring::{
 use rustls::{
     RootCertStore,
     client::{WebPkiServerVerifier, danger::ServerCertVerifier as _},
-    server::{WebPkiClientVerifier, danger::ClientCertVerifier as _},
+    server::WebPkiClientVerifier,
 };
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject};
 

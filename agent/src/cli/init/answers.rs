@@ -99,9 +99,13 @@ fn questions(args: &InitArgs) -> [Question; 5] {
             text: "Host name of the centre",
             given: args.centre.clone(),
             suggested: String::new(),
-            check: |text| match text.is_empty() || text.contains(['/', ' ', '"']) {
-                true => Err("a host name, as docksync.example.com".to_owned()),
-                false => Ok(()),
+            check: |text| {
+                let is_label =
+                    |part: &str| !part.is_empty() && part.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
+                match text.split('.').all(is_label) {
+                    true => Ok(()),
+                    false => Err("a host name without port, as docksync.example.com".to_owned()),
+                }
             },
         },
         Question {
@@ -168,11 +172,15 @@ fn folders(
     err: &mut dyn Write,
 ) -> io::Result<Option<Vec<PathBuf>>> {
     if !args.folders.is_empty() {
-        for folder in args.folders.iter().filter(|folder| !folder.is_dir() || !folder.is_absolute()) {
-            writeln!(err, "error: --folder {}: must be a folder that is there, and start with /", folder.display())?;
+        let is_good = |folder: &&PathBuf| folder.is_dir() && folder.is_absolute() && find::is_plain(folder);
+        for folder in args.folders.iter().filter(|folder| !is_good(folder)) {
+            writeln!(
+                err,
+                "error: --folder {folder:?}: must be a folder that is there, start with /, and hold no control characters"
+            )?;
         }
         let all: BTreeSet<PathBuf> = args.folders.iter().cloned().collect();
-        return Ok(all.iter().all(|f| f.is_dir() && f.is_absolute()).then(|| all.into_iter().collect()));
+        return Ok(args.folders.iter().all(|folder| is_good(&folder)).then(|| all.into_iter().collect()));
     }
     let found = find::folders(&args.look);
     let mut taken = Vec::new();

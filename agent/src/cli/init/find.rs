@@ -32,9 +32,10 @@ pub(super) struct Found {
 
 /// Folders with at least one file that looks like an export, in the order of their names.
 pub(super) fn folders(roots: &[PathBuf]) -> Vec<Found> {
-    let (mut found, mut left) = (Vec::new(), ENTRIES_MAX);
+    let mut found = Vec::new();
     for root in roots {
-        look(root, DEPTH_MAX, &mut left, &mut found);
+        // Each root has its own: a large one must not hide the next.
+        look(root, DEPTH_MAX, &mut ENTRIES_MAX.clone(), &mut found);
     }
     found.sort_by(|a, b| a.folder.cmp(&b.folder));
     found.dedup_by(|a, b| a.folder == b.folder);
@@ -49,12 +50,13 @@ fn look(folder: &Path, depth: u32, left: &mut usize, found: &mut Vec<Found>) {
     let mut files = Vec::new();
     for entry in entries.flatten() {
         if *left == 0 {
-            return;
+            // What was seen of this folder is judged all the same.
+            break;
         }
         *left -= 1;
         match entry.file_type() {
-            Ok(kind) if kind.is_dir() => below.push(entry.path()),
-            Ok(kind) if kind.is_file() && has_end(&entry.path()) => files.push(entry.path()),
+            Ok(kind) if kind.is_dir() && is_plain(&entry.path()) => below.push(entry.path()),
+            Ok(kind) if kind.is_file() && has_end(&entry.path()) && is_plain(&entry.path()) => files.push(entry.path()),
             _ => {}
         }
     }
@@ -74,6 +76,11 @@ fn look(folder: &Path, depth: u32, left: &mut usize, found: &mut Vec<Found>) {
 fn has_end(path: &Path) -> bool {
     let end = path.extension().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
     ENDS.contains(&end.as_str()) && !path.file_name().unwrap_or_default().to_string_lossy().starts_with('.')
+}
+
+/// Whether a path can be written into settings: whoever may make a folder may name it, and a line break would begin a line of its own.
+pub(super) fn is_plain(path: &Path) -> bool {
+    path.to_str().is_some_and(|text| !text.chars().any(char::is_control))
 }
 
 /// The newest file tells best what will come.
@@ -105,7 +112,7 @@ pub(super) fn exports(folder: &Path) -> Vec<PathBuf> {
     let mut files: Vec<PathBuf> = entries
         .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_file()))
         .map(|entry| entry.path())
-        .filter(|path| has_end(path))
+        .filter(|path| has_end(path) && is_plain(path))
         .take(ENTRIES_MAX)
         .collect();
     newest_first(&mut files);

@@ -46,9 +46,12 @@ pub struct InitArgs {
     /// Where exports are looked for; may be given more than once
     #[arg(long = "look", value_name = "DIR", default_values = find::ROOTS)]
     pub look: Vec<PathBuf>,
-    /// Folder of the service's drop-ins; an empty text writes none
+    /// Folder of the service's drop-ins
     #[arg(long, value_name = "DIR", default_value = write::DROP_IN_DIR)]
     pub drop_in: PathBuf,
+    /// Writes no drop-in
+    #[arg(long)]
+    pub no_drop_in: bool,
     /// State folder, where it is not the packages'
     #[arg(long, value_name = "DIR")]
     pub state: Option<PathBuf>,
@@ -81,6 +84,9 @@ pub fn init(
     for feed in &plan.feeds {
         writeln!(out, "{}: {}", feed.example.display(), feed.verdict)?;
     }
+    for folder in &plan.empty {
+        writeln!(out, "{}: no export lies there yet; later: docksync-agent map new FILE", folder.display())?;
+    }
     if let Err(error) = plan.write() {
         writeln!(err, "error: {error}")?;
         writeln!(err, "nothing was written; next: run it as a user who may write there, as root with sudo")?;
@@ -89,9 +95,17 @@ pub fn init(
     for file in plan.paths() {
         writeln!(out, "wrote {}", file.display())?;
     }
+    if let Some((path, text)) = &plan.left {
+        writeln!(out, "{} is there and stays as it is; it has to hold:", path.display())?;
+        text.lines().filter(|line| !line.starts_with('#')).try_for_each(|line| writeln!(out, "  {line}"))?;
+    }
     let code = check::check(&check::CheckArgs { files: vec![args.config.clone()] }, out)?;
+    if code != exit::OK {
+        writeln!(out, "next: correct that, then docksync-agent check")?;
+        return Ok(code);
+    }
     next(args, &plan, out)?;
-    Ok(code)
+    Ok(if plan.feeds.iter().any(|feed| feed.is_whole) { exit::OK } else { exit::PROBLEMS })
 }
 
 fn next(args: &InitArgs, plan: &write::Plan, out: &mut dyn Write) -> io::Result<()> {

@@ -16,6 +16,7 @@ fn args(dir: &Path) -> InitArgs {
         folders: Vec::new(),
         look: vec![dir.join("srv")],
         drop_in: dir.join("drop"),
+        no_drop_in: false,
         state: None,
         no_input: true,
     }
@@ -61,7 +62,8 @@ fn folders_are_found_profiles_guessed_and_the_settings_check_out() {
     assert!(out.contains("PICK_20261124.csv: "), "{out}");
     assert!(out.contains("next, after a look") && out.contains("https://centre.example.com:8443"), "{out}");
     let drop_in = fs::read_to_string(dir.path().join("drop/export-folder.conf")).unwrap();
-    assert!(drop_in.contains("srv/wms/ship\\x20out\n"), "{drop_in}");
+    let expected = format!("ReadWritePaths=\"-{}/srv/wms/ship out\"\n", dir.path().display());
+    assert!(drop_in.contains(&expected), "{drop_in}");
     let (code, _, err) = run(&args, "");
     assert_eq!(code, 78);
     assert!(err.contains("never overwritten"), "{err}");
@@ -108,16 +110,50 @@ fn questions_are_asked_again_until_the_answer_can_be_used() {
 fn what_cannot_be_written_leaves_nothing_behind() {
     let dir = tempfile::tempdir().unwrap();
     exports(dir.path());
-    fs::create_dir_all(dir.path().join("etc/feeds")).unwrap();
-    fs::write(dir.path().join("etc/feeds/ship-csv.toml"), "mine").unwrap();
+    fs::create_dir_all(dir.path().join("drop")).unwrap();
+    fs::write(dir.path().join("etc"), "no folder").unwrap();
 
     let (code, _, err) = run(&args(dir.path()), "");
 
     assert_eq!(code, 77);
-    assert!(err.contains("ship-csv.toml") && err.contains("nothing was written"), "{err}");
-    let left: Vec<_> = fs::read_dir(dir.path().join("etc/feeds")).unwrap().map(|e| e.unwrap().file_name()).collect();
-    assert_eq!(left, ["ship-csv.toml"]);
-    assert!(!dir.path().join("drop/export-folder.conf").exists() && !dir.path().join("etc/agent.toml").exists());
+    assert!(err.contains("nothing was written"), "{err}");
+    assert!(!dir.path().join("drop/export-folder.conf").exists());
+}
+
+#[test]
+fn what_is_there_stays_and_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    exports(dir.path());
+    for (path, text) in [("etc/feeds/ship-csv.toml", "mine"), ("drop/export-folder.conf", "# mine")] {
+        fs::create_dir_all(dir.path().join(path).parent().unwrap()).unwrap();
+        fs::write(dir.path().join(path), text).unwrap();
+    }
+
+    let (code, out, err) = run(&args(dir.path()), "");
+
+    assert_eq!((code, err.as_str()), (0, ""), "{out}");
+    assert_eq!(fs::read_to_string(dir.path().join("etc/feeds/ship-csv.toml")).unwrap(), "mine");
+    assert!(dir.path().join("etc/feeds/ship-csv-2.toml").exists());
+    assert!(out.contains("export-folder.conf is there and stays as it is; it has to hold:\n  [Service]\n"), "{out}");
+}
+
+#[test]
+fn a_name_that_would_write_lines_of_its_own_is_passed_over() {
+    let dir = tempfile::tempdir().unwrap();
+    exports(dir.path());
+    let evil = dir.path().join("srv/x\nExecStartPre=+/bin/evil\ny");
+    fs::create_dir_all(&evil).unwrap();
+    fs::copy(dir.path().join("srv/wms/export/PICK_20261123.csv"), evil.join("P_1.csv")).unwrap();
+    fs::copy(dir.path().join("srv/wms/export/PICK_20261123.csv"), dir.path().join("srv/wms/export/\u{e4}rger 1.csv"))
+        .unwrap();
+
+    let (code, out, _) = run(&args(dir.path()), "");
+    let named = run(&InitArgs { folders: vec![evil], config: dir.path().join("b/agent.toml"), ..args(dir.path()) }, "");
+
+    assert_eq!(code, 0, "{out}");
+    assert!(!fs::read_to_string(dir.path().join("drop/export-folder.conf")).unwrap().contains("ExecStartPre"), "{out}");
+    assert_eq!(named.0, 2);
+    assert!(named.2.contains("control characters"), "{}", named.2);
 }
 
 #[test]

@@ -38,6 +38,10 @@ pub(super) struct Plan {
     pub(super) centre: String,
     pub(super) feeds: Vec<Feed>,
     pub(super) drop_in: Option<(PathBuf, String)>,
+    /// A drop-in that is there already and stays, and what would have been written.
+    pub(super) left: Option<(PathBuf, String)>,
+    /// Folders in which no export lies yet.
+    pub(super) empty: Vec<PathBuf>,
     config: (PathBuf, String),
 }
 
@@ -51,7 +55,7 @@ pub(super) struct WriteError {
 
 /// Decides.
 pub(super) fn plan(args: &InitArgs, answers: &Answers, now: Timestamp) -> Plan {
-    let base = args.config.parent().unwrap_or(Path::new("")).to_path_buf();
+    let base = absolute(&args.config).parent().unwrap_or(Path::new("/")).to_path_buf();
     let mut feeds: Vec<Feed> = Vec::new();
     let mut names = BTreeSet::new();
     for folder in &answers.folders {
@@ -59,15 +63,15 @@ pub(super) fn plan(args: &InitArgs, answers: &Answers, now: Timestamp) -> Plan {
             feeds.push(feed(folder, example, &base, &mut names, now));
         }
     }
-    let drop_in = (!args.drop_in.as_os_str().is_empty())
-        .then(|| (args.drop_in.join(DROP_IN), drop_in(args, &answers.folders)))
-        .filter(|(path, _)| !path.exists());
-    Plan {
-        centre: answers.centre.clone(),
-        config: (args.config.clone(), settings(args, answers, &feeds)),
-        feeds,
-        drop_in,
-    }
+    let drop_in = (!args.no_drop_in).then(|| (args.drop_in.join(DROP_IN), drop_in(args, &answers.folders)));
+    let (left, drop_in) = match drop_in {
+        Some((path, text)) if path.exists() => (Some((path, text)), None),
+        other => (None, other),
+    };
+    let empty =
+        answers.folders.iter().filter(|folder| feeds.iter().all(|feed| feed.folder != **folder)).cloned().collect();
+    let config = (args.config.clone(), settings(args, answers, &feeds));
+    Plan { centre: answers.centre.clone(), config, feeds, drop_in, left, empty }
 }
 
 /// The newest file of each kind: of each pattern of names.
@@ -81,25 +85,36 @@ fn kinds(folder: &Path) -> Vec<PathBuf> {
 }
 
 fn feed(folder: &Path, example: PathBuf, base: &Path, names: &mut BTreeSet<String>, now: Timestamp) -> Feed {
-    let mut name = map::profile_name_of(&example.file_name().unwrap_or_default().to_string_lossy());
+    let mut name = feed_name(&map::profile_name_of(&example.file_name().unwrap_or_default().to_string_lossy()));
     if names.contains(&name) {
-        let of_folder = folder.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
-        let of_folder: String = of_folder.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-').collect();
-        name = format!("{of_folder}-{name}");
+        name =
+            feed_name(&format!("{}-{name}", folder.file_name().unwrap_or_default().to_string_lossy().to_lowercase()));
     }
-    let stem = name.clone();
-    let mut n = 2;
-    while !names.insert(name.clone()) {
+    let (stem, mut n) = (name.clone(), 2);
+    let file = |name: &str| base.join("feeds").join(format!("{name}.toml"));
+    // A profile that is there was written by somebody, and stays.
+    while file(&name).exists() || !names.insert(name.clone()) {
         name = format!("{stem}-{n}");
         n += 1;
     }
-    let path = base.join("feeds").join(format!("{name}.toml"));
+    let path = file(&name);
     let guessed = map::profile_of(&example, &name, now);
     let (text, is_whole, verdict) = match guessed {
         Ok(guessed) => (guessed.text, guessed.is_whole, guessed.verdict),
         Err(why) => (String::new(), false, format!("no profile was written: {why}")),
     };
     Feed { folder: folder.to_path_buf(), example, path, text, is_whole, verdict }
+}
+
+/// In the alphabet that names of feeds have.
+fn feed_name(text: &str) -> String {
+    let parts: Vec<&str> =
+        text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').filter(|part| !part.is_empty()).collect();
+    if parts.is_empty() { "feed".to_owned() } else { parts.join("-") }
+}
+
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf())
 }
 
 fn settings(args: &InitArgs, answers: &Answers, feeds: &[Feed]) -> String {
@@ -116,7 +131,7 @@ fn settings(args: &InitArgs, answers: &Answers, feeds: &[Feed]) -> String {
     text.push_str(&format!("time_zone = {}          # zone of local times in exports\n\n", quoted(&answers.time_zone)));
     text.push_str(&format!("[centre]\nhost = {}\n\n", quoted(&answers.centre)));
     if let Some(state) = &args.state {
-        text.push_str(&format!("[state]\ndir = {}\n\n", quoted(&state.to_string_lossy())));
+        text.push_str(&format!("[state]\ndir = {}\n\n", quoted(&absolute(state).to_string_lossy())));
     }
     if !answers.contact.is_empty() {
         text.push_str(&format!(
@@ -147,10 +162,12 @@ fn settings(args: &InitArgs, answers: &Answers, feeds: &[Feed]) -> String {
 fn drop_in(args: &InitArgs, folders: &[PathBuf]) -> String {
     let mut text = "# Opens the export folders to the agent. Written by docksync-agent init.\n".to_owned();
     if let Some(state) = &args.state {
-        let (config, state) = (escaped(&args.config), escaped(state));
+        // These two keys take the rest of the line as it stands.
+        let raw = |path: &Path| absolute(path).to_string_lossy().replace('%', "%%");
+        let (config, state, writes) = (raw(&args.config), raw(state), word(&absolute(state)));
         text.push_str(&format!(
             "# The state folder is another than the package's; it belongs to the service's user.\n[Unit]\nConditionPathExists=\n\
-             ConditionPathExists={config}\nConditionPathExists={state}/identity/site.key\n[Service]\nStateDirectory=\nReadWritePaths={state}\n"
+             ConditionPathExists={config}\nConditionPathExists={state}/identity/site.key\n[Service]\nStateDirectory=\nReadWritePaths={writes}\n"
         ));
     } else {
         text.push_str("[Service]\n");
@@ -162,7 +179,7 @@ fn drop_in(args: &InitArgs, folders: &[PathBuf]) -> String {
     for folder in folders {
         let hidden = ["/home", "/root", "/run/user"].iter().any(|root| folder.starts_with(root));
         let key = if hidden { "BindPaths" } else { "ReadWritePaths" };
-        text.push_str(&format!("{key}=-{}\n", escaped(folder)));
+        text.push_str(&format!("{key}={}\n", word_of(&format!("-{}", folder.display()))));
     }
     let closed: Vec<&PathBuf> = folders.iter().filter(|folder| !is_open(folder)).collect();
     for folder in closed {
@@ -184,18 +201,17 @@ fn is_open(folder: &Path) -> bool {
     fs::metadata(folder).is_ok_and(|meta| meta.mode() & 0o002 != 0) || group_needed(folder).is_some()
 }
 
-/// A path as systemd reads it: specifiers doubled, blanks and backslashes escaped (systemd.unit(5), "quoting").
-fn escaped(path: &Path) -> String {
-    let mut text = String::new();
-    for c in path.to_string_lossy().chars() {
-        match c {
-            '%' => text.push_str("%%"),
-            ' ' => text.push_str("\\x20"),
-            '\\' => text.push_str("\\\\"),
-            c => text.push(c),
-        }
+fn word(path: &Path) -> String {
+    word_of(&path.to_string_lossy())
+}
+
+/// A word of a list as systemd reads it (systemd.syntax(7), "quoting"; systemd.unit(5), "specifiers").
+fn word_of(text: &str) -> String {
+    let doubled = text.replace('%', "%%");
+    if doubled.chars().all(|c| c.is_alphanumeric() || "/._-%".contains(c)) {
+        return doubled;
     }
-    text
+    format!("\"{}\"", doubled.replace('\\', "\\\\").replace('"', "\\\""))
 }
 
 impl Plan {
