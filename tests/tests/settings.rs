@@ -1,5 +1,4 @@
 //! Settings on real processes: taken while the agent runs, or refused whole.
-#![expect(clippy::unwrap_used, reason = "what a test cannot have, it cannot go on without")]
 
 use std::fs;
 

@@ -1,5 +1,4 @@
 //! One trace from the file to the destination: agent, ledger and HTTP name the same `traceparent`, also after a call that was refused.
-#![expect(clippy::unwrap_used, reason = "what a test cannot have, it cannot go on without")]
 
 use std::collections::BTreeMap;
 
