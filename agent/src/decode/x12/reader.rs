@@ -294,8 +294,11 @@ impl<R: Read> Segments<R> {
             let bytes = &self.buffer[self.start..self.filled];
             let is_blank = |b: &u8| b.is_ascii_whitespace() || (is_outside && matches!(b, 0 | 0x1a));
             let blanks = bytes.iter().take_while(|b| is_blank(b)).count();
-            let is_all = blanks == bytes.len();
-            let is_marked = is_outside && bytes[blanks..].starts_with("\u{feff}".as_bytes());
+            let tail = &bytes[blanks..];
+            let mark = "\u{feff}".as_bytes();
+            // A mark that is cut here may go on in what is read next.
+            let is_all = tail.is_empty() || (is_outside && tail.len() < mark.len() && mark.starts_with(tail));
+            let is_marked = is_outside && tail.starts_with(mark);
             self.take(blanks + if is_marked { 3 } else { 0 });
             if is_marked {
                 continue;

@@ -48,6 +48,20 @@ fn what_is_cut_is_told_as_such() {
     }
 }
 
+/// Tools that join files leave their marks between interchanges; a mark may be cut where a piece ends.
+#[test]
+fn byte_order_marks_are_passed_over_wherever_a_piece_ends() {
+    let decoder = decoder(DialectKind::X12);
+    let (_, text) = all().swap_remove(0);
+    let joined = format!("{marks}{text}{marks}{text}", marks = "\u{feff}".repeat(5));
+
+    let whole = summary(&read(&decoder, joined.as_bytes()));
+
+    for step in 1..8 {
+        assert_eq!(summary(&read_slowly(&decoder, joined.as_bytes(), step)), whole, "pieces of {step}");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(96))]
 
