@@ -74,6 +74,15 @@ pub fn look_up<E: Single>(erp: &mut E, delivery: &Delivery) -> LookUp {
     }
 }
 
+/// What the end of a search that found nothing says of the document.
+pub fn not_found(outcome: &Outcome) -> LookUp {
+    match outcome {
+        Outcome::Rejected { reason, .. } => LookUp::Several { reason: reason.clone() },
+        Outcome::Retry { class, reason, .. } => LookUp::NoAnswer { class: *class, reason: reason.clone() },
+        other => LookUp::NoAnswer { class: FaultClass::Outage, reason: words(other) },
+    }
+}
+
 /// Why something did not come about, in one line.
 pub fn words(outcome: &Outcome) -> String {
     match outcome {

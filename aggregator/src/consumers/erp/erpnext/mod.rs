@@ -292,9 +292,7 @@ impl Single for ErpNext {
             Ok(Some(Outcome::AlreadyApplied(name))) => LookUp::Found(name),
             // What is not submitted has moved nothing, and is taken up when the event goes again.
             Ok(_) => LookUp::Absent,
-            Err(Outcome::Rejected { reason, .. }) => LookUp::Several { reason },
-            Err(Outcome::Retry { class, reason, .. }) => LookUp::NoAnswer { class, reason },
-            Err(other) => LookUp::NoAnswer { class: FaultClass::Outage, reason: format!("{other:?}") },
+            Err(outcome) => single::not_found(&outcome),
         }
     }
 }

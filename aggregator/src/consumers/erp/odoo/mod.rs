@@ -195,9 +195,7 @@ impl Single for Odoo {
             Ok(Some(own)) if own.state == "done" => LookUp::Found(own.name),
             // What is not done has moved nothing, and is taken up when the event goes again.
             Ok(_) => LookUp::Absent,
-            Err(Outcome::Rejected { reason, .. }) => LookUp::Several { reason },
-            Err(Outcome::Retry { class, reason, .. }) => LookUp::NoAnswer { class, reason },
-            Err(other) => LookUp::NoAnswer { class: FaultClass::Outage, reason: format!("{other:?}") },
+            Err(outcome) => single::not_found(&outcome),
         }
     }
 }
