@@ -63,7 +63,7 @@ impl Live {
     }
 
     pub(crate) fn card(&self) -> SiteCard {
-        crate::run::card(&self.present().config)
+        SiteCard::of(&self.present().config)
     }
 
     pub(crate) fn certificate_until(&self) -> Option<Timestamp> {

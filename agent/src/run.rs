@@ -38,7 +38,7 @@ use crate::{
     requests,
     status::{
         StatusRoom,
-        facts::{FeedTrouble, FeedView, SiteCard, Watch},
+        facts::{FeedTrouble, FeedView, Watch},
     },
     uplink::{Uplink, UplinkFacts},
 };
@@ -237,7 +237,8 @@ async fn take_settings(
     let path = main.to_owned();
     let read = tokio::task::spawn_blocking(move || config::load(&path)).await?;
     for problem in &read.problems {
-        tracing::error!(file = %problem.file.display(), line = problem.line, code = problem.code, "{}", problem.message);
+        let (file, line, code) = (problem.file.display(), problem.line, problem.code);
+        tracing::error!(%file, line, code, problem = problem.message, "settings have a problem");
     }
     let outcome = reload::decide(&live.config(), &live.standing(), read, Timestamp::now());
     outcome.standing.write(&live.config().state_dir);
@@ -271,17 +272,6 @@ async fn take_settings(
 fn tell(states: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(states) {
         tracing::debug!(%error, "no service manager to tell");
-    }
-}
-
-/// Who this site is, for the page.
-pub fn card(config: &Config) -> SiteCard {
-    SiteCard {
-        id: config.site.id.to_string(),
-        name: config.site.name.clone(),
-        zone: config.site.time_zone.clone(),
-        zone_name: config.site.time_zone_name.clone(),
-        contact: config.status.contact.clone(),
     }
 }
 

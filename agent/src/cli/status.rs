@@ -15,8 +15,7 @@ use super::{exit, load};
 use crate::{
     config::{self, Config, units},
     queue::Reader,
-    run,
-    status::{offline_snapshot, snapshot::Snapshot, text},
+    status::{facts::SiteCard, offline_snapshot, snapshot::Snapshot, text},
 };
 
 /// Longest wait for the running agent.
@@ -150,5 +149,5 @@ fn stored(config: &Config) -> Option<Snapshot> {
     let path = config.state_dir.join("queue.db");
     let reader = Reader::open(&path).ok()?;
     let used = std::fs::metadata(&path).map_or(0, |m| m.len());
-    offline_snapshot(&reader, run::card(config), used, config.queue.bytes_max, Timestamp::now()).into()
+    offline_snapshot(&reader, SiteCard::of(config), used, config.queue.bytes_max, Timestamp::now()).into()
 }

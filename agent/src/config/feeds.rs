@@ -6,6 +6,9 @@ use std::{
     sync::Arc,
 };
 
+use docksync_proto::identity::hex;
+use sha2::{Digest as _, Sha256};
+
 use super::{
     FEEDS_MAX, FeedConfig, Loaded,
     problem::Problem,
@@ -41,13 +44,15 @@ pub(super) fn feed(section: Section<'_, '_>, base: &Path, loaded: &mut Loaded) -
         section.wrong(node, "C030", format!("no file {}", path.display()), "paths start at the folder of this file");
     }
     section.close();
-    let profile = Arc::new(read?);
+    let (profile, profile_digest) = read?;
+    let profile = Arc::new(profile);
     let name = name.unwrap_or_else(|| profile.name.clone());
     Some(FeedConfig {
         name,
         folder: folder?,
         profile,
         profile_path: path,
+        profile_digest,
         expect_every,
         expect_hours,
         answers,
@@ -55,7 +60,8 @@ pub(super) fn feed(section: Section<'_, '_>, base: &Path, loaded: &mut Loaded) -
     })
 }
 
-fn read_profile(path: &Path, loaded: &mut Loaded) -> Option<profile::Profile> {
+/// The profile, and what tells this text of it from others.
+fn read_profile(path: &Path, loaded: &mut Loaded) -> Option<(profile::Profile, String)> {
     if !path.exists() {
         return None;
     }
@@ -65,6 +71,7 @@ fn read_profile(path: &Path, loaded: &mut Loaded) -> Option<profile::Profile> {
     }
     let mut unreadable = Vec::new();
     let text = text_of(path, &mut unreadable);
+    let digest = text.as_ref().map(|text| hex(&Sha256::digest(text)[..8])).unwrap_or_default();
     let read = text.map(|text| profile::read(path, &text));
     let problems = match &read {
         Some(Err(problems)) => problems.clone(),
@@ -75,7 +82,7 @@ fn read_profile(path: &Path, loaded: &mut Loaded) -> Option<profile::Profile> {
     if is_new {
         loaded.problems.extend(problems);
     }
-    read?.ok()
+    Some((read?.ok()?, digest))
 }
 
 /// Reads every `*.toml` of the folder, in the order of names. A folder that is not there is an empty one.

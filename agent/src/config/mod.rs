@@ -158,6 +158,8 @@ pub struct FeedConfig {
     pub profile: Arc<Profile>,
     /// File of the profile.
     pub profile_path: PathBuf,
+    /// First digits of the SHA-256 of its text as it was read.
+    pub profile_digest: String,
     /// Longest time without a file that is still normal.
     pub expect_every: Option<Duration>,
     /// Hours of the day in which that holds.

@@ -7,9 +7,7 @@ use std::{
     time::Duration,
 };
 
-use docksync_proto::identity::hex;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
 use toml::de::{DeTable, DeValue};
 
 use super::{Config, FeedConfig, LogFormat, problem::line_of};
@@ -80,8 +78,7 @@ fn of_feed(feed: &FeedConfig, all: &mut Vec<Value>) {
     add("folder", path(&feed.folder));
     add("profile", path(&feed.profile_path));
     // A profile that was edited is another one, though its name is the same.
-    let digest = std::fs::read(&feed.profile_path).map(|text| hex(&Sha256::digest(text)[..8]));
-    add("profile_digest", text(&digest.unwrap_or_default()));
+    add("profile_digest", text(&feed.profile_digest));
     if let Some(every) = feed.expect_every {
         add("expect_every", duration(every));
     }
@@ -201,6 +198,24 @@ mod tests {
         assert!(!found.contains_key("queue.keep_days"));
         let keys: Vec<String> = values(&config).into_iter().map(|v| v.key).collect();
         assert!(found.keys().all(|key| key == "feeds_dir" || key == "feed" || keys.contains(key)), "{found:?}");
+    }
+
+    #[test]
+    fn a_profile_that_was_edited_since_differs_from_the_one_that_runs() {
+        let dir = tempfile::tempdir().unwrap();
+        let (main, profile) = (dir.path().join("agent.toml"), dir.path().join("p.toml"));
+        let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("../config/feeds/pick-csv.toml");
+        std::fs::copy(sample, &profile).unwrap();
+        let feed = "[[feed]]\nfolder = \"/x\"\nprofile = \"p.toml\"\n";
+        std::fs::write(&main, format!("[site]\nid = \"DC7\"\ntime_zone = \"UTC\"\n[centre]\nhost = \"h\"\n{feed}"))
+            .unwrap();
+        let runs = load(&main).into_config().unwrap();
+        let text = std::fs::read_to_string(&profile).unwrap();
+        std::fs::write(&profile, format!("{text}\n# edited\n")).unwrap();
+
+        let found = differences(&values(&runs), &values(&load(&main).into_config().unwrap()));
+
+        assert_eq!(found.iter().map(|d| d.key.as_str()).collect::<Vec<_>>(), ["feed.pick-csv.profile_digest"]);
     }
 
     #[test]

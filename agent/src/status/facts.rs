@@ -6,6 +6,7 @@ use jiff::{Timestamp, tz::TimeZone};
 use serde::Serialize;
 
 use crate::{
+    config::Config,
     queue::{FileRow, HistoryRow, capture::HeldLine},
     reload::Standing,
     uplink::UplinkFacts,
@@ -24,6 +25,19 @@ pub struct SiteCard {
     pub zone_name: String,
     /// Whom to call, in the words of the settings; may be empty.
     pub contact: String,
+}
+
+impl SiteCard {
+    /// The card that the settings give.
+    pub fn of(config: &Config) -> Self {
+        Self {
+            id: config.site.id.to_string(),
+            name: config.site.name.clone(),
+            zone: config.site.time_zone.clone(),
+            zone_name: config.site.time_zone_name.clone(),
+            contact: config.status.contact.clone(),
+        }
+    }
 }
 
 /// How a folder is watched.

@@ -8,7 +8,7 @@ use super::*;
 use crate::{
     consumers::erp::{erpnext, odoo},
     ledger::{
-        Change, CursorRow, DeliveryRow, Loc, Reads as _, Stage, Store as _,
+        Change, CursorRow, DeliveryRow, Loc, OpKind, Reads as _, Stage, Store as _,
         conformance::{Stream, receipt},
         reads::SqliteReader,
     },
@@ -256,4 +256,83 @@ fn the_test_of_erps_says_of_each_whether_it_takes_events_and_what_to_do() {
     assert!(ill.contains("a: ") && ill.contains("have no field x_docksync_key: add it"), "{ill}");
     assert!(ill.contains("b: ") && ill.contains("is not unique: tick it there"), "{ill}");
     assert!(matches!(failed, CliError::ErpTest { failed: 2, tested: 2 }), "{failed}");
+}
+
+#[test]
+fn what_may_have_taken_effect_is_not_edited() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = fill(dir.path());
+    let mut store = copies::open(&config).unwrap();
+    let site = docksync_proto::site::SiteId::new("DC01").unwrap();
+    let mut row = store.reads().deliveries("erp", &site).unwrap().remove(0);
+    row.code = "UNKNOWN_OUTCOME".to_owned();
+    store.change(&[Change::Delivery(row)]).unwrap();
+
+    let refused = edit::edit(&config, &edit_args(&["/lines/0/item/sku=0815"], false), &mut Vec::new()).unwrap_err();
+
+    assert!(refused.to_string().contains("its first outcome is not known"), "{refused}");
+    assert!(store.reads().edits(Loc::new(1, 1)).unwrap().is_empty());
+}
+
+#[test]
+fn of_two_decisions_at_once_the_second_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = copies::open(&fill(dir.path())).unwrap();
+    let edit = |by: &str| Change::Edit {
+        consumer: "erp".into(),
+        loc: Loc::new(1, 1),
+        event: Some(format!("{{\"by\":\"{by}\"}}")),
+        by: by.into(),
+    };
+    let ask = Change::Ask {
+        target: "erp".into(),
+        kind: OpKind::Retry,
+        loc: Loc::new(1, 1),
+        reason: String::new(),
+        by: "ann".into(),
+    };
+
+    store.change(&[edit("ann"), ask]).unwrap();
+    let second = store.change(&[edit("bob")]).unwrap_err();
+
+    assert!(second.to_string().contains("without another decision"), "{second}");
+    let kept = store.reads().edits(Loc::new(1, 1)).unwrap();
+    assert_eq!(kept.iter().map(|(_, who, _)| who.as_str()).collect::<Vec<_>>(), ["ann"]);
+}
+
+#[test]
+fn a_correction_behind_an_edit_takes_back_what_was_sent() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = config(dir.path());
+    let mut store = copies::open(&config).unwrap();
+    let mut stream = Stream::new("DC01", 1);
+    let first = receipt("DC01", "R-1", "BAD1", 10);
+    let mut second = receipt("DC01", "R-1", "BAD1", 8);
+    second.action = docksync_proto::event::Action::Change;
+    store.commit(&[stream.batch(std::slice::from_ref(&first))], &[]).unwrap();
+    let row = DeliveryRow {
+        consumer: "erp".into(),
+        site: stream.site().clone(),
+        loc: Loc::new(1, 0),
+        lane: 1,
+        stage: Stage::Parked,
+        attempts: 1,
+        code: "E021".into(),
+        reason: String::new(),
+        at_ms: 0,
+    };
+    let mut edited = first;
+    edited.lines[0].item.sku = "GOOD1".to_owned();
+    let event = Some(serde_json::to_string(&edited).unwrap());
+    let edit = Change::Edit { consumer: "erp".into(), loc: Loc::new(1, 0), event, by: "kim".into() };
+    store.change(&[Change::Delivery(row), edit]).unwrap();
+    store.commit(&[stream.batch(&[second])], &[]).unwrap();
+
+    let stock = |consumer: &str| -> Vec<(String, i64)> {
+        let sent = crate::deliver::load_for_test(store.reads(), Loc::new(2, 0), consumer);
+        sent.stock.into_iter().map(|(key, micros)| (key.0, micros / 1_000_000)).collect()
+    };
+
+    assert_eq!(stock("erp"), [("BAD1".to_owned(), 8), ("GOOD1".to_owned(), -10)]);
+    assert_eq!(stock("other"), [("BAD1".to_owned(), -2)]);
 }
