@@ -128,7 +128,11 @@ impl Keeper {
             match requests::carry_out(&self.queue, &folders, &request) {
                 Ok(()) => tracing::info!(?request, "request was carried out"),
                 Err(error) => {
-                    tracing::warn!(?request, error = %anyhow::Error::from(error), "request was not carried out")
+                    tracing::warn!(
+                        ?request,
+                        error = format!("{:#}", anyhow::Error::from(error)),
+                        "request was not carried out"
+                    )
                 }
             }
         }
@@ -208,8 +212,8 @@ impl Keeper {
                 true
             }
             Err(error) => {
-                let error = anyhow::Error::from(error);
-                tracing::warn!(%error, "certificate was not renewed, tried again in five minutes");
+                let error = format!("{:#}", anyhow::Error::from(error));
+                tracing::warn!(error, "certificate was not renewed, tried again in five minutes");
                 false
             }
         }

@@ -103,7 +103,10 @@ async fn serve(config: Config, queue: &Queue, main: &Path, journal: &Journal) ->
     let live = Live::new(config.clone(), standing, intake.facts());
     live.certificate_ends(keeper::certificate_end(&config.state_dir, Timestamp::now()));
     if let Err(error) = requests::make_up(queue, &live.folders()) {
-        tracing::warn!(error = %anyhow::Error::from(error), "a file that was to be read again could not be put back");
+        tracing::warn!(
+            error = format!("{:#}", anyhow::Error::from(error)),
+            "a file that was to be read again could not be put back"
+        );
     }
     let address = format!("{}:{}", config.centre.host, config.centre.port);
     let (facts, link_facts) = watch::channel(UplinkFacts::new(&address, Timestamp::now()));
@@ -157,7 +160,7 @@ async fn serve(config: Config, queue: &Queue, main: &Path, journal: &Journal) ->
     rooms.spawn(async move {
         // Where people look is not where events flow: its end is said, and ends nothing else.
         if let Err(error) = status.run(status_stop.clone()).await {
-            tracing::error!(error = %anyhow::Error::from(error), "status page ended");
+            tracing::error!(error = format!("{:#}", anyhow::Error::from(error)), "status page ended");
         }
         status_stop.cancelled().await;
         ("status", Ok(()))

@@ -171,7 +171,7 @@ async fn serve(config: &Config) -> anyhow::Result<()> {
     rooms.spawn(async move {
         // Where people look is not where events flow: its end is said, and ends nothing else.
         if let Err(error) = insight.run(insight_stop.clone()).await {
-            tracing::error!(error = %anyhow::Error::from(error), "pages ended");
+            tracing::error!(error = format!("{:#}", anyhow::Error::from(error)), "pages ended");
         }
         insight_stop.cancelled().await;
         ("pages", Ok(()))
@@ -367,7 +367,10 @@ fn start_reconcile(
     let thread = std::thread::Builder::new().name("reconcile".to_owned()).spawn(move || {
         let runtime = room.runtime.clone();
         if let Err(error) = reconcile::shell::run(room) {
-            tracing::error!(error = %anyhow::Error::from(error), "books are not compared until the next start");
+            tracing::error!(
+                error = format!("{:#}", anyhow::Error::from(error)),
+                "books are not compared until the next start"
+            );
             runtime.block_on(waits.cancelled());
         }
         Ok(())

@@ -9,7 +9,7 @@ use super::CliError;
 use crate::{
     config::Config,
     ledger::lock::StateLock,
-    pki::{self, Authorities, Issuing, Pki},
+    pki::{self, Authorities, Issuing, Pki, PkiError},
 };
 
 /// The certificate authority of the centre.
@@ -50,7 +50,17 @@ pub fn ca(config: &Config, command: &CaCommand, out: &mut dyn Write) -> Result<(
     let now = Timestamp::now();
     let dir = config.state_dir.join("pki");
     let open = || Pki::open_or_create(&dir, &config.centre.certificate_names, now);
+    let is_there = dir.join("ca.key").exists();
     match command {
+        // Looking makes none: until the first start the company's own can still be put in place at once.
+        CaCommand::Show if !is_there => {
+            writeln!(
+                out,
+                "no authority yet: the first start makes one, or `ca rotate --certificate FILE --key FILE` brings one"
+            )?;
+            Ok(())
+        }
+        CaCommand::Finish(_) if !is_there => Err(PkiError::NoRotation.into()),
         CaCommand::Show => show(&open()?.authorities(now)?, out),
         CaCommand::Rotate(args) => {
             std::fs::create_dir_all(&config.state_dir)?;
@@ -59,7 +69,7 @@ pub fn ca(config: &Config, command: &CaCommand, out: &mut dyn Write) -> Result<(
             let issuing = issuing.map(|(certificate, key)| Issuing { certificate, key });
             match issuing {
                 // Before the first start nobody has to be carried over.
-                Some(issuing) if !dir.join("ca.key").exists() => pki::install(&dir, issuing, now)?,
+                Some(issuing) if !is_there => pki::install(&dir, issuing, now)?,
                 _ => open()?.rotate(issuing, now)?,
             }
             show(&open()?.authorities(now)?, out)?;

@@ -336,3 +336,17 @@ fn a_correction_behind_an_edit_takes_back_what_was_sent() {
     assert_eq!(stock("erp"), [("BAD1".to_owned(), 8), ("GOOD1".to_owned(), -10)]);
     assert_eq!(stock("other"), [("BAD1".to_owned(), -2)]);
 }
+
+#[test]
+fn looking_at_the_authority_makes_none() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = config(dir.path());
+
+    let shown = said(|out| ca(&config, &CaCommand::Show, out));
+    let finish = CaCommand::Finish(authority::FinishArgs { leave_behind: true });
+    let refused = ca(&config, &finish, &mut Vec::new()).unwrap_err();
+
+    assert!(shown.starts_with("no authority yet"), "{shown}");
+    assert!(matches!(refused, CliError::Pki(PkiError::NoRotation)), "{refused}");
+    assert!(!dir.path().join("pki").exists());
+}

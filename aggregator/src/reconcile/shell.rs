@@ -117,7 +117,10 @@ pub fn run(mut room: Room) -> Result<(), ReconcileError> {
             Ok(true) => continue,
             Ok(false) => LOOK_EVERY,
             Err(error) => {
-                tracing::error!(error = %anyhow::Error::from(error), "reconciliation failed; what was asked is kept with the reason: recon list");
+                tracing::error!(
+                    error = format!("{:#}", anyhow::Error::from(error)),
+                    "reconciliation failed; what was asked is kept with the reason: recon list"
+                );
                 REST
             }
         };

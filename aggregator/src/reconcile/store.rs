@@ -140,7 +140,11 @@ impl ReconStore {
             return Ok(());
         }
         let io = |source| LedgerError::Io { doing: "put back", path: to.clone(), source };
-        std::fs::copy(from, &to).and_then(|_| std::fs::File::open(&to)?.sync_all()).map_err(io)?;
+        let aside = to.with_extension("restoring");
+        std::fs::copy(from, &aside)
+            .and_then(|_| std::fs::File::open(&aside)?.sync_all())
+            .and_then(|()| std::fs::rename(&aside, &to))
+            .map_err(io)?;
         Ok(())
     }
 

@@ -90,7 +90,7 @@ pub(super) fn newest_first(files: &mut [PathBuf]) {
 }
 
 /// Whether the head of a file is text of a form that the agent reads.
-fn is_export(path: &Path) -> bool {
+pub(super) fn is_export(path: &Path) -> bool {
     let mut head = Vec::new();
     let read = File::open(path).and_then(|file| file.take(guess::HEAD_BYTES as u64).read_to_end(&mut head));
     if read.is_err() || head.is_empty() {
@@ -106,8 +106,8 @@ fn is_export(path: &Path) -> bool {
     }
 }
 
-/// Files of a folder that may be exports, newest first.
-pub(super) fn exports(folder: &Path) -> Vec<PathBuf> {
+/// Files of a folder whose names are those of exports, newest first.
+pub(super) fn files(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     let mut files: Vec<PathBuf> = entries
         .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_file()))
@@ -116,6 +116,5 @@ pub(super) fn exports(folder: &Path) -> Vec<PathBuf> {
         .take(ENTRIES_MAX)
         .collect();
     newest_first(&mut files);
-    files.retain(|path| is_export(path));
     files
 }

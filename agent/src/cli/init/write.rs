@@ -77,11 +77,14 @@ pub(super) fn plan(args: &InitArgs, answers: &Answers, now: Timestamp) -> Plan {
 /// The newest file of each kind: of each pattern of names.
 fn kinds(folder: &Path) -> Vec<PathBuf> {
     let mut kinds = BTreeMap::new();
-    for path in find::exports(folder) {
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        kinds.entry(map::pattern_of(&name)).or_insert(path);
+    for path in find::files(folder) {
+        let kind = map::pattern_of(&path.file_name().unwrap_or_default().to_string_lossy());
+        // Only of a new kind is the file itself looked at: a folder may hold years of them.
+        if kinds.len() < KINDS_MAX && !kinds.contains_key(&kind) && find::is_export(&path) {
+            kinds.insert(kind, path);
+        }
     }
-    kinds.into_values().take(KINDS_MAX).collect()
+    kinds.into_values().collect()
 }
 
 fn feed(folder: &Path, example: PathBuf, base: &Path, names: &mut BTreeSet<String>, now: Timestamp) -> Feed {
@@ -247,8 +250,14 @@ fn put(path: &Path, text: &str) -> io::Result<()> {
         fs::set_permissions(folder, fs::Permissions::from_mode(0o755))?;
     }
     let mut file = File::create_new(path)?;
-    file.write_all(text.as_bytes())?;
-    // Nothing in it is secret, and the service's user must read it, whatever the umask of root is.
-    file.set_permissions(fs::Permissions::from_mode(0o644))?;
-    file.sync_all()
+    let filled = file
+        .write_all(text.as_bytes())
+        // Nothing in it is secret, and the service's user must read it, whatever the umask of root is.
+        .and_then(|()| file.set_permissions(fs::Permissions::from_mode(0o644)))
+        .and_then(|()| file.sync_all());
+    if filled.is_err() {
+        // It is ours, and half of it would be in the way of the next attempt.
+        drop(fs::remove_file(path));
+    }
+    filled
 }
