@@ -21,7 +21,7 @@ pub fn sites_page(overview: &Overview) -> Markup {
         @if let Some(at) = overview.backup.failed_at {
             p .note {
                 "The daily backup failed at " (at.strftime("%Y-%m-%d %H:%M UTC")) ": " (overview.backup.failed_why)
-                ". It is tried again every quarter of an hour."
+                ". Whose move: who runs this server. It is tried again every quarter of an hour."
             }
         }
         section .panel {

@@ -188,6 +188,34 @@ fn the_worst_site_comes_first_and_each_says_whose_move_it_is() {
 }
 
 #[test]
+fn a_backup_that_failed_is_told_with_its_reason_and_whose_move_it_is() {
+    let mut from = sources();
+    from.backup = Standing {
+        is_scheduled: true,
+        last_at: Some(ago(1_500)),
+        failed_at: Some(ago(3)),
+        failed_why: "no room".to_owned(),
+    };
+
+    let told = overview(&from);
+    let html = page::sites_page(&told).into_string();
+    let text = metrics::metrics(&told, &[], &[], &books::Books::default()).unwrap();
+
+    assert!(
+        html.contains("The daily backup failed at 2026-11-23 20:29 UTC: no room. Whose move: who runs this server."),
+        "{html}"
+    );
+    let seconds = |at: Timestamp| format!("{}.0", at.as_second());
+    for (name, value) in [
+        ("docksync_backup_scheduled", "1".to_owned()),
+        ("docksync_backup_last_success_timestamp_seconds", seconds(ago(1_500))),
+        ("docksync_backup_last_failure_timestamp_seconds", seconds(ago(3))),
+    ] {
+        assert!(text.lines().any(|line| line == format!("{name} {value}")), "{name} {value}\n{text}");
+    }
+}
+
+#[test]
 fn a_revoked_site_is_left_out() {
     let mut from = sources();
     from.register[0].revoked_at = Some(ago(5));
