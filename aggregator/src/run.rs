@@ -30,9 +30,9 @@ use crate::{
     config::{Config, ConsumerConfig},
     consumers::{Consumer, FaultClass},
     deliver::{self, board::Board, deliverer::Deliverer, deliverer::LiveBooks, pause::Incident, shell::Wake},
-    insight::InsightRoom,
+    insight::{Decisions, InsightRoom},
     ledger::{
-        Clock, Reads as _, Store as _,
+        Change, Clock, Reads as _, Store as _,
         lock::StateLock,
         reads::SqliteReader,
         sqlite::SqliteStore,
@@ -46,10 +46,11 @@ use crate::{
         self, Progress, Receive, Revoked, Shared, StoredLink, Views,
         broker::{Broker, BrokerSettings},
         listener::{Listener, ListenerLimits},
+        recovery::Recovery,
         transport::{Outbound, Ports},
     },
     reconcile::{
-        self,
+        self, CENTRE_STREAM,
         complete::Told,
         gate::{Gate, Gates},
         run::Destination,
@@ -165,6 +166,11 @@ async fn serve(config: &Config) -> anyhow::Result<()> {
             let register = Arc::clone(&register);
             Arc::new(move || register.lock().unwrap_or_else(PoisonError::into_inner).list_sites().ok())
         },
+        decisions: config.centre.page_user_header.clone().map(|user_header| Decisions {
+            user_header,
+            ledger: ledger.clone(),
+            token: docksync_proto::identity::hex(&rand::random::<[u8; 16]>()),
+        }),
         clock: Timestamp::now,
     };
     let insight_stop = stop.clone();
@@ -407,6 +413,7 @@ async fn keep_register(
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     let mut turn = tokio::time::interval(REGISTER_EVERY);
+    let mut recovery = Recovery::default();
     loop {
         tokio::select! {
             () = stop.cancelled() => return Ok(()),
@@ -419,10 +426,17 @@ async fn keep_register(
             pki.refresh(Timestamp::now())?;
             let revoked: Vec<SiteId> =
                 pki.list_sites()?.into_iter().filter(|s| s.revoked_at.is_some()).map(|s| s.site).collect();
-            Ok((revoked, SqliteReader::open(&path)?.sites()?))
+            let reader = SqliteReader::open(&path)?;
+            Ok((revoked, reader.sites()?, reader.is_recovering()?))
         });
         match looked.await? {
-            Ok((revoked, sites)) => {
+            Ok((revoked, sites, is_recovering)) => {
+                let expected = sites.iter().map(|s| &s.site);
+                let expected = expected.filter(|s| s.as_str() != CENTRE_STREAM && !revoked.contains(s));
+                if is_recovering && recovery.is_over(expected, &views.all()) {
+                    ledger.change(vec![Change::Recovered]).await?;
+                    tracing::info!("every site has sent again what the restored ledger lacked");
+                }
                 revoked_sites.set(revoked.iter().cloned());
                 // Where no backup was ever made, none can be waited for: what is marked may go when it is old.
                 let reach = sites

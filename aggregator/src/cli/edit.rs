@@ -10,7 +10,7 @@ use docksync_proto::{
 };
 use serde_json::Value;
 
-use super::{CliError, copies::open, events, parked};
+use super::{CliError, copies::open, decide, events, parked};
 use crate::{
     admit::{Verdict, admit},
     config::Config,
@@ -49,8 +49,8 @@ pub struct EditArgs {
 pub(super) fn edit(config: &Config, args: &EditArgs, out: &mut dyn Write) -> Result<(), CliError> {
     let loc = parked::place(&args.place)?;
     let lock = StateLock::take(&config.state_dir)?;
-    let mut store = open(config)?;
-    let targets = parked::targets(store.reads(), loc, Some(&args.consumer))?;
+    let store = open(config)?;
+    let targets = decide::targets(store.reads(), loc, Some(&args.consumer))?;
     if !targets.contains(&args.consumer) {
         let refused = targets.iter().any(|t| t == ADMIT_TARGET);
         let why = if refused { "it was never admitted: have its site send it right" } else { "" };
@@ -88,7 +88,7 @@ pub(super) fn edit(config: &Config, args: &EditArgs, out: &mut dyn Write) -> Res
     }
     let text = serde_json::to_string(&edited).map_err(std::io::Error::from)?;
     // One transaction: of two persons one is refused, and a cut leaves all of it or none.
-    store.change(&[
+    let changes = vec![
         Change::Edit {
             consumer: args.consumer.clone(),
             loc,
@@ -108,8 +108,8 @@ pub(super) fn edit(config: &Config, args: &EditArgs, out: &mut dyn Write) -> Res
             reason: args.reason.clone(),
             by: args.by.clone(),
         },
-    ])?;
-    match parked::settle(config, store, lock.is_some(), &args.consumer, loc) {
+    ];
+    match decide::ask(config, store, lock.is_some(), changes, &[(args.consumer.clone(), loc)]) {
         Ok(_) => writeln!(out, "retry {loc} for {}: done", args.consumer)?,
         // It went another way meanwhile: what was sent then was not this.
         Err(error @ CliError::Refused { .. }) => {

@@ -7,10 +7,12 @@ mod authority;
 mod check;
 mod consumers;
 mod copies;
+mod decide;
 mod edit;
 mod erp;
 mod events;
 mod parked;
+mod preview;
 mod recon;
 mod sites;
 
@@ -24,9 +26,10 @@ pub use check::check;
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
 pub use copies::{backup, restore};
-pub use erp::test as erp_test;
+pub use decide::{DecideArgs, retry, skip};
+pub use erp::{status as erp_status, test as erp_test};
 pub use events::{find, trace};
-pub use parked::{groups, list, retry, show, skip};
+pub use parked::{groups, list, show};
 pub use sites::{BrokerCommand, SitesCommand, broker, sites};
 
 use docksync_proto::site::SiteIdError;
@@ -130,6 +133,8 @@ pub enum ConsumersCommand {
     Pause(PauseArgs),
     /// Go on
     Resume(ResumeArgs),
+    /// Send it everything again, from the beginning or from a moment: it was emptied or put back
+    Reset(ResetArgs),
 }
 
 /// How to write the answer.
@@ -163,9 +168,27 @@ pub struct ResumeArgs {
     pub by: String,
 }
 
+/// Which destination is sent everything again.
+#[derive(Debug, Args)]
+pub struct ResetArgs {
+    /// Its name in the configuration
+    pub consumer: String,
+    /// Only what was received from then on: 2026-11-20, or 2026-11-20T06:00:00Z
+    #[arg(long)]
+    pub from: Option<String>,
+    /// Why; kept in the audit trail
+    #[arg(long)]
+    pub reason: String,
+    /// Who decides; kept in the audit trail
+    #[arg(long)]
+    pub by: String,
+}
+
 /// ERPs and how they can be reached.
 #[derive(Debug, Subcommand)]
 pub enum ErpCommand {
+    /// How far each ERP is, whether it takes events, and since when it does not
+    Status(FormArgs),
     /// Log in to every ERP of the configuration and see whether it takes events; nothing is sent
     Test,
 }
@@ -203,26 +226,6 @@ pub struct ListArgs {
 pub struct ShowArgs {
     /// Place as `parked list` shows it
     pub place: String,
-}
-
-/// A decision.
-#[derive(Debug, Args)]
-pub struct DecideArgs {
-    /// Place as `parked list` shows it
-    #[arg(required_unless_present = "code", conflicts_with = "code")]
-    pub place: Option<String>,
-    /// All that wait under this code, as `parked groups` shows it
-    #[arg(long)]
-    pub code: Option<String>,
-    /// Only for this consumer
-    #[arg(long)]
-    pub consumer: Option<String>,
-    /// Why; kept in the audit trail
-    #[arg(long)]
-    pub reason: String,
-    /// Who decides; kept in the audit trail
-    #[arg(long)]
-    pub by: String,
 }
 
 /// From where or to where.
@@ -320,9 +323,9 @@ pub enum CliError {
         known: String,
     },
     /// Nothing waits under that code.
-    #[error("no event waits under code {code}: see parked groups")]
+    #[error("no event waits under {code}: see parked groups")]
     NoSuchGroup {
-        /// Code.
+        /// Code, consumer and site that were given.
         code: String,
     },
     /// An ERP cannot be reached, or does not take events.
@@ -356,6 +359,34 @@ pub enum CliError {
         /// Its words.
         answer: String,
     },
+    /// A person stopped it.
+    #[error("stopped after {done} of {total}; the same command goes on with the rest")]
+    Stopped {
+        /// Decisions that were made.
+        done: usize,
+        /// Decisions that were asked for.
+        total: usize,
+    },
+    /// What has no key and cannot be asked.
+    #[error(
+        "{name} cannot be reset: it keeps no key and cannot be asked, so that what it has had would take effect twice"
+    )]
+    NotRepeatable {
+        /// Its name.
+        name: String,
+    },
+    /// The ledger holds nothing as late as that.
+    #[error("no event was received at {from} or later")]
+    NothingSince {
+        /// What was given.
+        from: String,
+    },
+    /// Not a moment.
+    #[error("`{text}` is no moment: give a date like 2026-11-20, or 2026-11-20T06:00:00Z")]
+    Moment {
+        /// What was given.
+        text: String,
+    },
     /// The service has not answered yet.
     #[error("request {op_id} is stored, the running service has not answered yet: see parked list in a moment")]
     Unanswered {
@@ -381,7 +412,7 @@ impl CliError {
     pub fn code(&self) -> u8 {
         match self {
             Self::Config(_) => 78,
-            Self::Place { .. } | Self::Site(_) | Self::Zone { .. } | Self::Nonce { .. } => 2,
+            Self::Moment { .. } | Self::Place { .. } | Self::Site(_) | Self::Zone { .. } | Self::Nonce { .. } => 2,
             Self::Pki(error) if error.is_callers() => 1,
             Self::Service(error) => error.chain().find_map(|cause| cause.downcast_ref()).map_or(69, ledger_code),
             Self::Foreign { .. } => 77,
@@ -390,11 +421,13 @@ impl CliError {
             | Self::NotParked { .. }
             | Self::NotEditable { .. }
             | Self::NoSuchGroup { .. }
+            | Self::NotRepeatable { .. }
+            | Self::NothingSince { .. }
             | Self::Refused { .. } => 1,
             Self::Edit { .. } => 65,
             Self::ErpTest { .. } => 69,
             Self::Consumer(_) => 78,
-            Self::Unanswered { .. } | Self::Running => 75,
+            Self::Unanswered { .. } | Self::Stopped { .. } | Self::Running => 75,
             Self::Output(_) => 69,
             Self::RunFailed { .. } => 69,
             Self::Backup(BackupError::Ledger(error)) => ledger_code(error),
@@ -483,6 +516,8 @@ pub fn run(cli: &Cli, out: &mut dyn io::Write) -> Result<(), CliError> {
         Command::Consumers(ConsumersCommand::List(args)) => consumers::list(&config, args, out),
         Command::Consumers(ConsumersCommand::Pause(args)) => consumers::pause(&config, args, out),
         Command::Consumers(ConsumersCommand::Resume(args)) => consumers::resume(&config, args, out),
+        Command::Consumers(ConsumersCommand::Reset(args)) => consumers::reset(&config, args, out),
+        Command::Erp(ErpCommand::Status(args)) => erp_status(&config, args, out),
         Command::Erp(ErpCommand::Test) => erp_test(&config, out),
         Command::Recon(command) => recon::recon(&config, command, out),
         Command::Parked(ParkedCommand::Groups(args)) => groups(&config, args, out),

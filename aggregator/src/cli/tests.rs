@@ -26,7 +26,16 @@ fn said(act: impl FnOnce(&mut Vec<u8>) -> Result<(), CliError>) -> String {
 }
 
 fn decision(place: &str) -> DecideArgs {
-    DecideArgs { place: Some(place.into()), code: None, consumer: None, reason: "fixed".into(), by: "kim".into() }
+    DecideArgs {
+        places: vec![place.into()],
+        code: None,
+        consumer: None,
+        site: None,
+        preview: false,
+        json: false,
+        reason: "fixed".into(),
+        by: "kim".into(),
+    }
 }
 
 /// One event in the ERP, one parked there, one that was not admitted.
@@ -121,9 +130,9 @@ fn a_group_is_one_row_and_one_decision() {
     let args = ListArgs { limit: 10, json: true };
 
     let groups: serde_json::Value = serde_json::from_str(&said(|out| parked::groups(&config, &args, out))).unwrap();
-    let all = |code: &str| DecideArgs { place: None, code: Some(code.into()), ..decision("") };
-    let done = said(|out| parked::retry(&config, &all("E021"), out));
-    let refused = parked::retry(&config, &all("E099"), &mut Vec::new());
+    let all = |code: &str| DecideArgs { places: Vec::new(), code: Some(code.into()), ..decision("") };
+    let done = said(|out| retry(&config, &all("E021"), out));
+    let refused = retry(&config, &all("E099"), &mut Vec::new());
 
     let row = groups.as_array().unwrap().iter().find(|g| g["code"] == "E021").unwrap();
     assert_eq!((row["events"].as_u64(), row["first"].as_str()), (Some(1), Some("1.1")));
@@ -349,4 +358,108 @@ fn looking_at_the_authority_makes_none() {
     assert!(shown.starts_with("no authority yet"), "{shown}");
     assert!(matches!(refused, CliError::Pki(PkiError::NoRotation)), "{refused}");
     assert!(!dir.path().join("pki").exists());
+}
+
+/// As [`fill`], with a staging database as the destination.
+fn with_staging(dir: &Path) -> Config {
+    drop(fill(dir));
+    let text = format!(
+        "[centre]\nname = \"ACME\"\n[state]\ndir = \"{0}\"\n[[consumer]]\nname = \"erp\"\nkind = \"sql\"\nerp = true\n\
+         path = \"{0}/s.db\"\n[[consumer]]\nname = \"hook\"\nkind = \"http\"\nurl = \"http://127.0.0.1:9/\"\n",
+        dir.display()
+    );
+    Config::parse(Path::new("a.toml"), &text).unwrap()
+}
+
+#[test]
+fn a_preview_says_what_would_come_of_it_and_changes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = with_staging(dir.path());
+    let args = ListArgs { limit: 10, json: false };
+    let of_site = DecideArgs { places: Vec::new(), site: Some("DC01".into()), preview: true, ..decision("") };
+
+    let before = said(|out| list(&config, &args, out));
+    let shown = said(|out| retry(&config, &of_site, out));
+    let left_out = said(|out| skip(&config, &DecideArgs { json: true, ..of_site }, out));
+
+    assert!(shown.contains("1.1  DC01  erp  would be sent\n"), "{shown}");
+    assert!(shown.contains("1.2  DC01  admit  still invalid: MISSING_MANDATORY"), "{shown}");
+    assert!(shown.ends_with("2 events: 1 would be sent, 1 still invalid; nothing was changed\n"), "{shown}");
+    assert!(left_out.contains("\"would_leave_out\""), "{left_out}");
+    assert_eq!(said(|out| list(&config, &args, out)), before);
+}
+
+#[test]
+fn decisions_need_a_scope_and_a_reason_and_take_several_places() {
+    let parse = |line: &str| Cli::try_parse_from(line.split(' ')).map(drop).map_err(|e| e.kind());
+
+    assert!(parse("a parked retry --preview").is_err());
+    assert!(parse("a parked retry 1.1").is_err(), "a reason and a name are missing");
+    assert!(parse("a parked retry 1.1 1.2 --consumer erp --reason fixed --by kim").is_ok());
+    assert!(parse("a parked skip --site DC01 --code E021 --preview").is_ok());
+    assert!(parse("a parked skip 1.1 --site DC01 --preview").is_err(), "a place says it all");
+}
+
+#[test]
+fn a_reset_sends_everything_again_and_only_where_nothing_is_doubled() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = with_staging(dir.path());
+    let reset = |consumer: &str, from: Option<&str>| {
+        let (consumer, from) = (consumer.to_owned(), from.map(str::to_owned));
+        consumers::reset(
+            &config,
+            &ResetArgs { consumer, from, reason: "emptied".into(), by: "kim".into() },
+            &mut Vec::new(),
+        )
+    };
+    let seen = |config: &Config| {
+        let reads = SqliteReader::open(&config.ledger_path()).unwrap();
+        let cursor = reads.cursors().unwrap().into_iter().find(|c| c.consumer == "erp").unwrap();
+        (cursor.loc, cursor.seq, reads.parked(10).unwrap().len(), reads.last_document("erp").unwrap())
+    };
+    assert_eq!(seen(&config).0, Loc::new(1, 1));
+
+    assert!(matches!(reset("hook", None), Err(CliError::NotRepeatable { .. })));
+    assert!(matches!(reset("erp", Some("soon")), Err(CliError::Moment { .. })));
+    assert!(matches!(reset("erp", Some("2999-01-01")), Err(CliError::NothingSince { .. })));
+    reset("erp", None).unwrap();
+
+    let (loc, seq, parked, document) = seen(&config);
+    assert!(loc < Loc::new(1, 0), "{loc:?}");
+    assert_eq!((seq, parked, document), (0, 0, None));
+    let reads = SqliteReader::open(&config.ledger_path()).unwrap();
+    assert_eq!(reads.asks_through("erp").unwrap().batch_no(), 1);
+    assert_eq!(reads.audit_rows(1, 10).unwrap()[0].entry.act, "reset");
+}
+
+#[test]
+fn the_state_of_an_erp_tells_its_incidents_and_its_newest_document() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = with_staging(dir.path());
+    let incident = |since_ms, until_ms| {
+        Change::Incident(crate::ledger::IncidentRow {
+            consumer: "erp".to_owned(),
+            class: "auth".to_owned(),
+            reason: "401 Unauthorized".to_owned(),
+            since_ms,
+            failures: 1,
+            until_ms,
+        })
+    };
+    let mut store = copies::open(&config).unwrap();
+    store.change(&[incident(1_000, None), incident(1_000, Some(2_000)), incident(61_000, None)]).unwrap();
+    drop(store);
+
+    let text = said(|out| erp_status(&config, &FormArgs { json: false }, out));
+    let json: serde_json::Value =
+        serde_json::from_str(&said(|out| erp_status(&config, &FormArgs { json: true }, out))).unwrap();
+
+    assert!(
+        text.starts_with("erp (sql): takes nothing since 1970-01-01T00:01:01Z, auth: 401 Unauthorized\n"),
+        "{text}"
+    );
+    assert!(text.contains("newest document 49-11882"), "{text}");
+    assert!(text.contains("took nothing from 1970-01-01T00:00:01Z to 1970-01-01T00:00:02Z"), "{text}");
+    assert_eq!(json[0]["incidents"].as_array().unwrap().len(), 2);
+    assert_eq!(json[0]["sites"][0]["parked"], 1);
 }

@@ -100,7 +100,30 @@ pub struct RuleConfig {
     pub meaning: Meaning,
 }
 
+impl ConsumerKind {
+    /// The word in the configuration.
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Sql { .. } => "sql",
+            Self::Http(_) => "http",
+            Self::Tryton(_) => "tryton",
+            Self::Odoo(_) => "odoo",
+            Self::ErpNext(_) => "erpnext",
+        }
+    }
+}
+
 impl ConsumerConfig {
+    /// Whether what it has had takes no second effect: it keeps our key, or can be asked.
+    pub const fn is_repeatable(&self) -> bool {
+        match &self.kind {
+            ConsumerKind::Http(http) => http.is_idempotent || http.look_up_url.is_some(),
+            ConsumerKind::Sql { .. } | ConsumerKind::Tryton(_) | ConsumerKind::Odoo(_) | ConsumerKind::ErpNext(_) => {
+                true
+            }
+        }
+    }
+
     /// Sets up the consumer; HTTP calls run on `runtime`.
     ///
     /// # Errors

@@ -22,6 +22,7 @@ pub use consumer::{ConsumerConfig, ConsumerKind, HttpConfig, RuleConfig};
 pub use erp::{ErpNextConfig, OdooConfig, TrytonConfig};
 use read::Section;
 use report::{Problem, Report};
+use reqwest::header::HeaderName;
 use toml::de::DeTable;
 
 use crate::{backups::BackupSettings, reconcile::Settings};
@@ -67,6 +68,8 @@ pub struct CentreConfig {
     pub enroll: SocketAddr,
     /// Where people look.
     pub page: SocketAddr,
+    /// Header in which the proxy before the pages names the person; without it nobody decides on pages.
+    pub page_user_header: Option<HeaderName>,
     /// Host names and addresses by which sites reach it.
     pub certificate_names: Vec<String>,
 }
@@ -228,11 +231,14 @@ fn read_centre(section: &Section<'_>) -> Option<CentreConfig> {
             mqtt: address("mqtt", MQTT)?,
             enroll: address("enroll", ENROLL)?,
             page: address("page", PAGE)?,
+            page_user_header: section.parsed("page_user_header", "the name of a header", |text| {
+                HeaderName::from_bytes(text.as_bytes()).ok()
+            }),
             certificate_names: section.texts("certificate_names").unwrap_or_default(),
             name: name?,
         })
     })();
-    ["mqtt", "enroll", "page", "certificate_names"].into_iter().for_each(|key| section.note(key));
+    ["mqtt", "enroll", "page", "page_user_header", "certificate_names"].into_iter().for_each(|key| section.note(key));
     section.finish();
     centre
 }

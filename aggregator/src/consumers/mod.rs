@@ -80,6 +80,16 @@ impl FaultClass {
             Self::ClosedPeriod => "closed_period",
         }
     }
+
+    /// What the word means; one that is not known is an outage.
+    pub fn from_word(word: &str) -> Self {
+        match word {
+            "auth" => Self::Auth,
+            "limit" => Self::Limit,
+            "closed_period" => Self::ClosedPeriod,
+            _ => Self::Outage,
+        }
+    }
 }
 
 /// What became of one delivery.
@@ -117,6 +127,16 @@ pub enum Outcome {
         /// Whether the destination answered at all: an event that breaks it is parked in the end, silence counts against none.
         was_answered: bool,
     },
+}
+
+impl Outcome {
+    /// Whether it says nothing of the event: the destination takes nothing now, or did not say.
+    pub const fn is_fault(&self) -> bool {
+        match self {
+            Self::Retry { .. } | Self::Unknown { .. } => true,
+            Self::Applied(_) | Self::AlreadyApplied(_) | Self::NeedsDecision { .. } | Self::Rejected { .. } => false,
+        }
+    }
 }
 
 /// Answer to a question by key.
@@ -166,6 +186,10 @@ pub trait Consumer {
     fn heals(&self, _code: &str) -> Heals {
         Heals::ByPerson
     }
+    /// What it would refuse of a delivery without a call: what the configuration does not name. Calls nothing.
+    fn refuses(&self, _delivery: &Delivery) -> Option<Outcome> {
+        None
+    }
     /// Most events of one call.
     fn batch_max(&self) -> usize;
     /// Applies deliveries; one outcome each, in their order.
@@ -186,6 +210,9 @@ impl<C: Consumer + ?Sized> Consumer for Box<C> {
     }
     fn heals(&self, code: &str) -> Heals {
         (**self).heals(code)
+    }
+    fn refuses(&self, delivery: &Delivery) -> Option<Outcome> {
+        (**self).refuses(delivery)
     }
     fn batch_max(&self) -> usize {
         (**self).batch_max()

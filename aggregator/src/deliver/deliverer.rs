@@ -1,6 +1,9 @@
 //! One consumer's deliveries of all sites: reads, asks the machines, writes down, calls. No threads, no waiting.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::Instant,
+};
 
 use docksync_proto::site::SiteId;
 
@@ -9,10 +12,11 @@ use super::{
     board::Board,
     load::{self, LoadError},
     machine::{Effect, Machine},
-    pause::Pause,
+    tempo::Tempo,
+    watch::Watch,
 };
 use crate::{
-    consumers::{Consumer, Delivery, FaultClass, Heals, LookUp, Outcome},
+    consumers::{Capability, Consumer, Delivery, Heals, LookUp, Outcome},
     ledger::{
         Change, CursorRow, DeliveryRow, LedgerError, Loc, OpKind, OpRow, Reads, Stage, Store, audit::Entry,
         reads::SqliteReader, sqlite::SqliteStore, writer::LedgerHandle,
@@ -107,8 +111,10 @@ pub struct Deliverer<B, C> {
     books: B,
     consumer: C,
     board: Board,
-    pause: Pause,
-    asks_first: bool,
+    watch: Watch,
+    tempo: Tempo,
+    /// Events through this one are looked up before they are sent.
+    asks_through: Loc,
     sites: BTreeMap<SiteId, SiteLane>,
     /// Site that is served first.
     turn: usize,
@@ -125,18 +131,20 @@ impl<B: Books, C: Consumer> Deliverer<B, C> {
     pub fn open(name: &str, books: B, consumer: C, board: Board, seed: u64) -> Result<Self, DeliverError> {
         let mut deliverer = Self {
             name: name.to_owned(),
-            asks_first: false,
+            asks_through: Loc::default(),
+            tempo: Tempo::new(consumer.batch_max()),
             books,
             consumer,
+            watch: Watch::new(name, board.clone(), seed),
             board,
-            pause: Pause::new(seed),
             sites: BTreeMap::new(),
             turn: 0,
             cache: HashMap::new(),
             recheck_ms: None,
         };
-        let recovering = deliverer.books.reads().is_recovering();
-        deliverer.asks_first = recovering.map_err(|e| deliverer.ledger(e))?;
+        deliverer.asks_through = deliverer.books.reads().asks_through(name).map_err(|e| deliverer.ledger(e))?;
+        let known = deliverer.books.reads().incidents(name, 1).map_err(|e| deliverer.ledger(e))?;
+        deliverer.watch.go_on(known.first());
         Ok(deliverer)
     }
 
@@ -152,11 +160,11 @@ impl<B: Books, C: Consumer> Deliverer<B, C> {
             return Ok(Step::Paused { until_ms: now_ms.saturating_add(PAUSED_LOOK_MS) });
         }
         worked |= self.recheck(now_ms)?;
-        if let Some(until) = self.pause.paused_until(now_ms) {
+        if let Some(until) = self.watch.paused_until(now_ms) {
             return Ok(Step::Paused { until_ms: until });
         }
         worked |= self.ask(now_ms)?;
-        if let Some(until) = self.pause.paused_until(now_ms) {
+        if let Some(until) = self.watch.paused_until(now_ms) {
             return Ok(Step::Paused { until_ms: until });
         }
         worked |= self.send(now_ms)?;
@@ -172,6 +180,8 @@ impl<B: Books, C: Consumer> Deliverer<B, C> {
             return Ok(false);
         }
         self.recheck_ms = Some(now_ms.saturating_add(RECHECK_EVERY_MS));
+        self.asks_through = self.books.reads().asks_through(&self.name).map_err(|e| self.ledger(e))?;
+        self.sites.values_mut().for_each(|lane| lane.machine.asks_through(self.asks_through));
         let mut parked = Vec::new();
         for site in self.sites.keys() {
             let rows = self.books.reads().deliveries(&self.name, site).map_err(|e| self.ledger(e))?;
@@ -251,7 +261,7 @@ impl<B: Books, C: Consumer> Deliverer<B, C> {
                 })),
             }
             let (capability, is_ordered) = (self.consumer.capability(), self.consumer.is_ordered());
-            let mut machine = Machine::new(capability, is_ordered, self.asks_first, self.consumer.settle_ms());
+            let mut machine = Machine::new(capability, is_ordered, self.asks_through, self.consumer.settle_ms());
             let rows = self.books.reads().deliveries(&self.name, &site).map_err(|e| self.ledger(e))?;
             let effects = machine.restore(&rows, cursor);
             changes.extend(effects.into_iter().map(|e| self.change_of(&site, e)));
@@ -302,7 +312,7 @@ impl<B: Books, C: Consumer> Deliverer<B, C> {
 
     /// Settles unknown outcomes by asking.
     fn ask(&mut self, now_ms: i64) -> Result<bool, DeliverError> {
-        let max = if self.pause.is_trial() { 1 } else { self.consumer.batch_max() };
+        let max = if self.watch.is_trial() { 1 } else { self.consumer.batch_max() };
         let mut questions = Vec::new();
         for site in self.turns() {
             let Some(lane) = self.sites.get(&site) else { continue };
@@ -315,10 +325,10 @@ impl<B: Books, C: Consumer> Deliverer<B, C> {
             let delivery = self.delivery(loc)?;
             let answer = self.consumer.look_up(&delivery);
             if let LookUp::NoAnswer { class, reason } = &answer {
-                self.pause_for(*class, None, reason, now_ms);
+                changes.extend(self.watch.fault(*class, None, reason, now_ms));
                 break;
             }
-            self.resume();
+            changes.extend(self.watch.clear(now_ms));
             changes.extend(self.on(&site, |m| m.looked_up(loc, &answer, now_ms)));
         }
         self.finish(changes)?;
@@ -326,12 +336,12 @@ impl<B: Books, C: Consumer> Deliverer<B, C> {
     }
 
     fn send(&mut self, now_ms: i64) -> Result<bool, DeliverError> {
-        let max = if self.pause.is_trial() { 1 } else { self.consumer.batch_max().max(1) };
+        let max = if self.watch.is_trial() { 1 } else { self.tempo.size() };
         let mut offered: Vec<(SiteId, Vec<Loc>)> = Vec::new();
         let mut left = max;
         for site in self.turns() {
             let Some(lane) = self.sites.get(&site) else { continue };
-            let locs = match self.pause.is_trial() {
+            let locs = match self.watch.is_trial() {
                 true if left > 0 => lane.machine.offer_trial().into_iter().collect(),
                 true => Vec::new(),
                 false => lane.machine.offer(left),
@@ -353,13 +363,18 @@ impl<B: Books, C: Consumer> Deliverer<B, C> {
             }
         }
         self.write(before)?;
+        let start = Instant::now();
         let outcomes = self.consumer.apply(&batch);
+        let took = start.elapsed();
         if outcomes.len() != batch.len() {
             let (found, expected) = (outcomes.len(), batch.len());
             return Err(DeliverError::Outcomes { consumer: self.name.clone(), found, expected });
         }
-        self.heed(&outcomes, now_ms);
-        let mut after = Vec::new();
+        let mut after = self.watch.heed(&outcomes, now_ms);
+        match outcomes.iter().any(Outcome::is_fault) {
+            true => self.tempo.failed(),
+            false => self.tempo.answered(batch.len(), took),
+        }
         for (delivery, outcome) in batch.iter().zip(&outcomes) {
             after.extend(self.on(&delivery.site, |m| m.outcome(delivery.loc, outcome, now_ms)));
             match outcome {
@@ -374,45 +389,34 @@ impl<B: Books, C: Consumer> Deliverer<B, C> {
         Ok(true)
     }
 
-    /// Pauses for a fault of the destination; any judged event without one ends the incident.
-    fn heed(&mut self, outcomes: &[Outcome], now_ms: i64) {
-        let fault = outcomes.iter().find_map(|outcome| match outcome {
-            Outcome::Retry { class, after_ms, reason } => Some((*class, *after_ms, reason)),
-            Outcome::Unknown { reason, .. } => Some((FaultClass::Outage, None, reason)),
-            Outcome::Applied(_)
-            | Outcome::AlreadyApplied(_)
-            | Outcome::NeedsDecision { .. }
-            | Outcome::Rejected { .. } => None,
-        });
-        match fault {
-            Some((class, after_ms, reason)) => self.pause_for(class, after_ms, reason, now_ms),
-            None => self.resume(),
-        }
-    }
-
-    fn pause_for(&mut self, class: FaultClass, after_ms: Option<u64>, reason: &str, now_ms: i64) {
-        if self.pause.fault(class, after_ms, reason, now_ms) {
-            tracing::warn!(consumer = self.name, class = class.as_str(), error = reason, "destination paused");
-        }
-        self.board.paused(&self.name, self.pause.incident());
-    }
-
-    fn resume(&mut self) {
-        if let Some(incident) = self.pause.clear() {
-            tracing::info!(consumer = self.name, failures = incident.failures, "destination resumed");
-            self.board.paused(&self.name, None);
-        }
-    }
-
     fn answer_operators(&mut self) -> Result<bool, DeliverError> {
         let ops = self.books.reads().ops_waiting(&self.name).map_err(|e| self.ledger(e))?;
         let worked = !ops.is_empty();
+        let (resets, decisions): (Vec<OpRow>, Vec<OpRow>) = ops.into_iter().partition(|op| op.kind == OpKind::Reset);
         let mut changes = Vec::new();
-        for op in ops {
+        for op in decisions {
             changes.extend(self.answer(&op));
         }
         self.finish(changes)?;
+        resets.iter().try_for_each(|op| self.reset(op))?;
         Ok(worked)
+    }
+
+    /// Begins again from an event: everything that is known of later ones goes, on disk and here. No call is under way.
+    fn reset(&mut self, op: &OpRow) -> Result<(), DeliverError> {
+        let answer = |done, result: &str| Change::Answer { op_id: op.op_id, done, result: result.to_owned() };
+        if self.consumer.capability() == Capability::Neither {
+            let why = "it keeps no key and cannot be asked: what it has had would take effect twice";
+            return self.write(vec![answer(false, why)]);
+        }
+        let (consumer, reason, by) = (self.name.clone(), op.reason.clone(), op.requested_by.clone());
+        let rewind = Change::Rewind { consumer, from: op.loc, reason, by };
+        self.books.change(vec![rewind, answer(true, "done")]).map_err(|e| self.ledger(e))?;
+        self.sites.clear();
+        self.cache.clear();
+        self.recheck_ms = None;
+        self.asks_through = self.books.reads().asks_through(&self.name).map_err(|e| self.ledger(e))?;
+        Ok(())
     }
 
     fn answer(&mut self, op: &OpRow) -> Vec<Change> {
@@ -420,7 +424,7 @@ impl<B: Books, C: Consumer> Deliverer<B, C> {
         self.cache.remove(&op.loc);
         let site = self.sites.iter_mut().find_map(|(site, lane)| {
             let effects = match op.kind {
-                OpKind::Retry => lane.machine.retry(op.loc),
+                OpKind::Retry | OpKind::Reset => lane.machine.retry(op.loc),
                 OpKind::Skip => lane.machine.skip(op.loc),
             };
             effects.map(|e| (site.clone(), e))

@@ -118,7 +118,7 @@ struct Slot {
 /// Deliveries of one consumer and site.
 pub struct Machine {
     capability: Capability,
-    asks_first: bool,
+    asks_through: Loc,
     settle_ms: i64,
     /// Answers of the destination since the start.
     answers: u64,
@@ -133,14 +133,14 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// A machine that knows nothing; `asks_first` looks up every event before its first call, as after a restore. A call whose
-    /// outcome is lost may still take effect within `settle_ms`.
-    pub fn new(capability: Capability, is_ordered: bool, asks_first: bool, settle_ms: i64) -> Self {
+    /// A machine that knows nothing; events through `asks_through` are looked up before their first call, as after a restore.
+    /// A call whose outcome is lost may still take effect within `settle_ms`.
+    pub fn new(capability: Capability, is_ordered: bool, asks_through: Loc, settle_ms: i64) -> Self {
         Self {
             capability,
             settle_ms,
             answers: 0,
-            asks_first: asks_first && capability == Capability::LookUp,
+            asks_through: if capability == Capability::LookUp { asks_through } else { Loc::default() },
             entries: BTreeMap::new(),
             lanes: Lanes::new(is_ordered),
             window: VecDeque::new(),
@@ -166,6 +166,8 @@ impl Machine {
                     self.done.insert(row.loc);
                     continue;
                 }
+                // In the time that a restored ledger lacks it may have been let go and have taken effect.
+                Stage::Held if self.asks(row.loc) => (entry.state, entry.lost_ms) = (State::Unknown, 0),
                 Stage::Held => {}
                 Stage::Parked => entry.state = State::Parked,
                 Stage::Sending | Stage::Unknown => entry.state = self.after_silence(),
@@ -181,6 +183,16 @@ impl Machine {
             }
         }
         effects
+    }
+
+    /// Whether the destination may know of an event what the ledger does not.
+    fn asks(&self, loc: Loc) -> bool {
+        loc <= self.asks_through
+    }
+
+    /// Later events than these need no question any more.
+    pub fn asks_through(&mut self, loc: Loc) {
+        self.asks_through = self.asks_through.min(loc);
     }
 
     fn after_silence(&self) -> State {
@@ -220,7 +232,7 @@ impl Machine {
         let behind = self.parks_before(loc, lane);
         let state = match fate {
             Fate::Refused => State::Parked,
-            Fate::Deliver | Fate::Nothing if self.asks_first => State::Unknown,
+            Fate::Deliver | Fate::Nothing if self.asks(loc) => State::Unknown,
             Fate::Deliver | Fate::Nothing => State::Ready,
         };
         let is_held = behind || state == State::Parked;
@@ -326,8 +338,15 @@ impl Machine {
 
     /// An operator asks to try a parked event again; `None` where it is not parked.
     pub fn retry(&mut self, loc: Loc) -> Option<Vec<Effect>> {
+        let asks = self.asks(loc);
         let entry = self.entries.get_mut(&loc).filter(|e| e.state == State::Parked)?;
         (entry.attempts, entry.silences) = (0, 0);
+        if asks {
+            // It keeps its place before its followers until the destination has said what it knows.
+            (entry.state, entry.lost_ms, entry.ask_ms) = (State::Unknown, 0, 0);
+            self.unknown.insert(loc);
+            return Some(vec![self.put(loc, Stage::Unknown, "", "asked for before it is sent again")]);
+        }
         Some(self.again(loc))
     }
 

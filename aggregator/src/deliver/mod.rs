@@ -3,7 +3,8 @@
 //! Takes batches of the ledger behind the cursor of (consumer, site). Gives calls to [`crate::consumers`] and durable records of what
 //! is known. Invariants: events of one document (lane) go in order; what is parked holds back its own lane only; `sending` is
 //! committed before a call whose repetition the destination would not notice; the cursor passes an event when it is applied, parked or
-//! held behind a parked one. A fault of the destination pauses the consumer with one incident and counts against no event.
+//! held behind a parked one. A fault of the destination pauses the consumer with one incident, which
+//! the ledger keeps, and counts against no event.
 //!
 //! | state | on | becomes | durable |
 //! |---|---|---|---|
@@ -32,10 +33,27 @@ pub mod pause;
 pub mod shell;
 #[cfg(test)]
 mod sim;
+pub mod tempo;
+mod watch;
 
 use docksync_proto::codec::CodecError;
 
 pub(crate) use load::fate;
+
+/// What a consumer would be sent.
+///
+/// # Errors
+/// [`LedgerError`].
+pub(crate) fn load_one(
+    reads: &impl crate::ledger::Reads,
+    loc: crate::ledger::Loc,
+    consumer: &str,
+) -> Result<Option<crate::consumers::Delivery>, LedgerError> {
+    load::read_one(reads, loc, consumer).map_err(|error| match error {
+        load::LoadError::Ledger(error) => error,
+        load::LoadError::Stored(batch_no, source) => LedgerError::Stored { batch_no, source },
+    })
+}
 
 /// What a consumer would be sent, for tests of other rooms.
 #[cfg(test)]
@@ -44,7 +62,7 @@ pub(crate) fn load_for_test(
     loc: crate::ledger::Loc,
     consumer: &str,
 ) -> crate::consumers::Delivery {
-    load::read_one(reads, loc, consumer).unwrap().unwrap()
+    load_one(reads, loc, consumer).unwrap().unwrap()
 }
 
 use crate::ledger::{LedgerError, error::Disposition};

@@ -42,6 +42,9 @@ pub fn decide(
     reason: &str,
     by: &str,
 ) -> Result<Result<Vec<Change>, String>, LedgerError> {
+    if kind == OpKind::Reset {
+        return Ok(Err("events that were not admitted are tried again or left out".to_owned()));
+    }
     let Some(refusal) = reads.refusal(loc)?.filter(|r| r.state == crate::ledger::RefusalState::Open) else {
         return Ok(Err(format!("event {loc} does not wait for a decision")));
     };
@@ -62,7 +65,11 @@ pub fn decide(
     Ok(Ok(vec![decide, Change::Audit(entry)]))
 }
 
-fn judge_again(reads: &impl Reads, loc: Loc) -> Result<Verdict, LedgerError> {
+/// What admission would say of a stored event now.
+///
+/// # Errors
+/// [`LedgerError`].
+pub(crate) fn judge_again(reads: &impl Reads, loc: Loc) -> Result<Verdict, LedgerError> {
     let batch_no = loc.batch_no();
     let batch = reads.batch(batch_no)?.ok_or(LedgerError::Absent { what: "batch", at: batch_no })?;
     let events = codec::decode_batch(&batch.columns).map_err(|source| LedgerError::Stored { batch_no, source })?;

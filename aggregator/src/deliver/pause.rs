@@ -42,6 +42,11 @@ impl Pause {
         self.incident.as_ref()
     }
 
+    /// An incident of a former run goes on.
+    pub fn go_on(&mut self, incident: Incident) {
+        self.incident = Some(incident);
+    }
+
     /// Until when nothing is tried.
     pub fn paused_until(&self, now_ms: i64) -> Option<i64> {
         self.incident.as_ref().map(|i| i.next_try_ms).filter(|until| *until > now_ms)

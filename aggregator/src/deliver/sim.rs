@@ -340,3 +340,41 @@ fn an_event_that_was_not_admitted_holds_back_its_document_until_it_is_decided() 
         assert_eq!(revised, (kind == OpKind::Retry).then_some(2), "the decided one goes before its followers");
     }
 }
+
+#[test]
+fn after_a_reset_everything_is_sent_again_and_takes_effect_only_where_it_had_none() {
+    for (capability, keeps_keys) in [(Capability::LookUp, false), (Capability::OwnKey, true)] {
+        let dir = tempfile::tempdir().unwrap();
+        fill(dir.path(), 12, 3);
+        let world = Rc::new(RefCell::new(World { keeps_keys, rejects: Some("SKU-4".to_owned()), ..World::default() }));
+        run(dir.path(), &world, Vec::new(), capability, false);
+        // The destination was put back to an older copy, which has the first half.
+        world.borrow_mut().effects.truncate(4);
+        world.borrow_mut().rejects = None;
+        let (target, kind, loc) = ("erp".to_owned(), OpKind::Reset, Loc::new(1, 0));
+        let (reason, by) = ("put back".to_owned(), "kim".to_owned());
+        Store::change(&mut ledger(dir.path()), &[Change::Ask { target, kind, loc, reason, by }]).unwrap();
+
+        run(dir.path(), &world, vec![9, 1, 9, 0, 9], capability, false);
+
+        assert_once_and_in_order(&world.borrow(), 12);
+        assert!(Store::reads(&ledger(dir.path())).parked(10).unwrap().is_empty());
+    }
+}
+
+#[test]
+fn what_cannot_be_asked_and_keeps_no_key_is_not_sent_again() {
+    let dir = tempfile::tempdir().unwrap();
+    fill(dir.path(), 4, 4);
+    let world = Rc::new(RefCell::new(World::default()));
+    run(dir.path(), &world, Vec::new(), Capability::Neither, false);
+    let (target, kind, loc) = ("erp".to_owned(), OpKind::Reset, Loc::new(1, 0));
+    let (reason, by) = ("put back".to_owned(), "kim".to_owned());
+    Store::change(&mut ledger(dir.path()), &[Change::Ask { target, kind, loc, reason, by }]).unwrap();
+
+    run(dir.path(), &world, Vec::new(), Capability::Neither, false);
+
+    assert_eq!(world.borrow().effects.len(), 4);
+    let op = Store::reads(&ledger(dir.path())).op(1).unwrap().unwrap();
+    assert_eq!(op.answered, Some(false));
+}

@@ -6,7 +6,10 @@ use jiff::Timestamp;
 use maud::{Markup, html};
 use serde::Serialize;
 
-use super::{page::frame, sites::Overview};
+use super::{
+    page::{REFRESH_SECS, frame},
+    sites::Overview,
+};
 use crate::reconcile::{
     ReconcileError, TRANSFER,
     report::{DriftLine, Report, moment, quantity, repair, side_name},
@@ -109,7 +112,7 @@ pub fn books_page(overview: &Overview, books: &Books) -> Markup {
             Some(report) => { (headline(report)) (drifts(report)) (sides(report)) (transfers(report)) (proof(report)) (trend(&books.trend)) }
         }
     };
-    frame("Books", overview, &body)
+    frame("Books", overview, &body, Some(REFRESH_SECS))
 }
 
 fn percent(part: u64, whole: u64) -> String {

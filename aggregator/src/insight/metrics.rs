@@ -9,8 +9,8 @@ use prometheus_client::{
 };
 
 use super::{
-    Destination,
     books::{Books, last_run},
+    destinations::Destination,
     parked::Group,
     sites::Overview,
 };
@@ -86,7 +86,7 @@ struct ByConsumer {
 fn deliveries(to: &mut Registry, destinations: &[Destination]) {
     let (behind, paused) = (Family::<ByDelivery, Gauge>::default(), Family::<ByConsumer, Gauge>::default());
     for d in destinations {
-        paused.get_or_create(&ByConsumer { consumer: d.consumer.clone() }).set(i64::from(d.is_paused));
+        paused.get_or_create(&ByConsumer { consumer: d.consumer.clone() }).set(i64::from(d.paused.is_some()));
         for (site, events) in &d.behind {
             let labels = ByDelivery { consumer: d.consumer.clone(), site: site.to_string() };
             behind.get_or_create(&labels).set(i64::try_from(*events).unwrap_or(i64::MAX));

@@ -7,9 +7,12 @@
 //! however many ask; nothing is asked of another server; without sign-in it is served on loopback only, so that a proxy
 //! in front of it decides who may see it.
 //!
-//! It does not: act. Pages name the command that does.
+//! It does not: act, but for decisions on what is parked, which it hands over as requests where the settings say who may decide. For
+//! everything else pages name the command.
 
 pub mod books;
+mod decide;
+pub mod destinations;
 pub mod metrics;
 pub mod page;
 pub mod parked;
@@ -17,25 +20,25 @@ pub mod sites;
 mod web;
 
 use std::{
-    collections::BTreeMap,
     net::SocketAddr,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
 
-use docksync_proto::site::SiteId;
+use axum::http::HeaderName;
 use jiff::Timestamp;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use self::{
+    destinations::Destination,
     parked::{Group, groups, waiting},
     sites::{Overview, Sources, overview},
 };
 use crate::{
     backups::Standing,
-    ledger::{LedgerError, Reads as _, reads::SqliteReader},
+    ledger::{LedgerError, OpRow, Reads as _, reads::SqliteReader, writer::LedgerHandle},
     pki::SiteEntry,
     receive::Views,
     reconcile::ReconcileError,
@@ -43,6 +46,8 @@ use crate::{
 
 /// Events that are counted and grouped at most; the page says when there are more.
 const WAITING_MAX: usize = 10_000;
+/// Decisions that the page shows.
+const DECIDED_SHOWN: usize = 10;
 /// Requests that are under way at a stop get this long.
 const STOP_WITHIN: Duration = Duration::from_secs(2);
 
@@ -94,8 +99,21 @@ pub struct InsightRoom {
     pub register: Register,
     /// How the daily backups stand.
     pub backups: Arc<dyn Fn() -> Standing + Send + Sync>,
+    /// Who may decide, and where decisions go; without it nobody may.
+    pub decisions: Option<Decisions>,
     /// The clock.
     pub clock: fn() -> Timestamp,
+}
+
+/// Decisions on pages.
+#[derive(Clone)]
+pub struct Decisions {
+    /// Header in which the proxy before the pages names the person; it must take away what a browser puts there.
+    pub user_header: HeaderName,
+    /// Takes the requests.
+    pub ledger: LedgerHandle,
+    /// Secret of this run, in each form: a page of another site cannot know it.
+    pub token: String,
 }
 
 impl std::fmt::Debug for InsightRoom {
@@ -124,6 +142,7 @@ impl InsightRoom {
                 clock: self.clock,
             },
             web::hosts(listen, &self.hosts),
+            self.decisions,
         );
         let serve =
             axum::serve(self.listener, web::router(desk)).with_graceful_shutdown(stop.clone().cancelled_owned());
@@ -152,37 +171,8 @@ pub struct View {
     pub books: books::Books,
     /// How far each destination is.
     pub destinations: Vec<Destination>,
-}
-
-/// How far a destination is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Destination {
-    /// Its name.
-    pub consumer: String,
-    /// Whether a person has paused it.
-    pub is_paused: bool,
-    /// Events of each site that it has not settled.
-    pub behind: Vec<(SiteId, u64)>,
-}
-
-fn destinations(reader: &SqliteReader) -> Result<Vec<Destination>, LedgerError> {
-    let held: BTreeMap<SiteId, (u32, u64)> =
-        reader.links()?.into_iter().map(|link| (link.site, (link.epoch, link.marked))).collect();
-    let mut all: Vec<Destination> = Vec::new();
-    for cursor in reader.cursors()? {
-        // The centre's own stream has no link, and is never long.
-        let Some((epoch, marked)) = held.get(&cursor.site) else { continue };
-        let settled = if cursor.epoch == *epoch { cursor.seq } else { 0 };
-        let behind = (cursor.site, marked.saturating_sub(settled));
-        match all.iter_mut().find(|d| d.consumer == cursor.consumer) {
-            Some(known) => known.behind.push(behind),
-            None => {
-                let is_paused = reader.paused(&cursor.consumer)?.is_some();
-                all.push(Destination { consumer: cursor.consumer, is_paused, behind: vec![behind] });
-            }
-        }
-    }
-    Ok(all)
+    /// The last decisions of people, the newest first.
+    pub decided: Vec<OpRow>,
 }
 
 /// Where views come from.
@@ -214,8 +204,9 @@ impl Source {
             room_bytes: room_bytes(&self.ledger),
         });
         let books = books::read(self.ledger.parent().unwrap_or(&self.ledger))?;
-        let destinations = destinations(&reader)?;
-        Ok(View { overview, groups, is_cut, books, destinations })
+        let destinations = destinations::read(&reader)?;
+        let decided = reader.ops_asked(DECIDED_SHOWN)?;
+        Ok(View { overview, groups, is_cut, books, destinations, decided })
     }
 }
 

@@ -4,15 +4,20 @@ use jiff::{Timestamp, tz::TimeZone};
 use maud::{DOCTYPE, Markup, html};
 
 use super::{
+    decide,
+    destinations::{self, Destination},
     parked::Group,
     sites::{Level, Overview, SiteLine},
 };
+use crate::ledger::OpRow;
 
 /// Groups that the page of what waits shows.
 const GROUPS_SHOWN: usize = 200;
+/// How often pages are fetched again, seconds.
+pub(super) const REFRESH_SECS: u32 = 10;
 
 /// One line per site, worst first.
-pub fn sites_page(overview: &Overview) -> Markup {
+pub fn sites_page(overview: &Overview, destinations: &[Destination]) -> Markup {
     let now = overview.generated_at;
     let body = html! {
         @if overview.is_recovering {
@@ -37,12 +42,18 @@ pub fn sites_page(overview: &Overview) -> Markup {
             tbody { @for line in &overview.sites { (row(line, now)) } }
         } }
         @if overview.sites.is_empty() { p .note { "No site yet: docksync-aggregator sites add DC01" } }
+        (destinations::section(destinations, now))
     };
-    frame("Sites", overview, &body)
+    frame("Sites", overview, &body, Some(REFRESH_SECS))
 }
 
 /// What waits for a person, by code, site and consumer.
-pub fn parked_page(overview: &Overview, groups: &[Group], is_cut: bool) -> Markup {
+pub fn parked_page(
+    overview: &Overview,
+    (groups, is_cut): (&[Group], bool),
+    decided: &[OpRow],
+    may_decide: bool,
+) -> Markup {
     let now = overview.generated_at;
     let total: u64 = groups.iter().map(|group| group.count).sum();
     let body = html! {
@@ -53,11 +64,12 @@ pub fn parked_page(overview: &Overview, groups: &[Group], is_cut: bool) -> Marku
                 th scope="col" { "Code" } th scope="col" { "Site" } th scope="col" { "For" } th .num scope="col" { "Count" }
                 th scope="col" { "First" } th scope="col" { "Last" } th scope="col" { "Why (first one), and what to type" }
             } }
-            tbody { @for group in groups.iter().take(GROUPS_SHOWN) { (group_row(group, now)) } }
+            tbody { @for group in groups.iter().take(GROUPS_SHOWN) { (group_row(group, now, may_decide)) } }
         } }
         @if groups.is_empty() { p .note { "Nothing waits for a person." } }
+        (decide::section(decided))
     };
-    frame("Waiting for a person", overview, &body)
+    frame("Waiting for a person", overview, &body, Some(REFRESH_SECS))
 }
 
 /// A page that says one thing.
@@ -83,13 +95,14 @@ fn head(title: &str, refresh_secs: Option<u32>) -> Markup {
     }
 }
 
-pub(super) fn frame(title: &str, overview: &Overview, body: &Markup) -> Markup {
+/// A page; one with a form must not be fetched again while somebody types.
+pub(super) fn frame(title: &str, overview: &Overview, body: &Markup, refresh_secs: Option<u32>) -> Markup {
     let needs = overview.sites.iter().filter(|line| line.level < Level::CatchingUp).count();
     let title = if needs > 0 { format!("({needs}) {title}") } else { title.to_owned() };
     html! {
         (DOCTYPE)
         html lang="en" {
-            (head(&title, Some(10)))
+            (head(&title, refresh_secs))
             body {
                 a .skip href="#main" { "Skip to the list" }
                 header .top {
@@ -143,7 +156,7 @@ fn held_line(held: &str, line: &SiteLine) -> Markup {
     }
 }
 
-fn group_row(group: &Group, now: Timestamp) -> Markup {
+fn group_row(group: &Group, now: Timestamp, may_decide: bool) -> Markup {
     let at = |ms| Timestamp::from_millisecond(ms).unwrap_or(now);
     html! {
         tr {
@@ -153,7 +166,17 @@ fn group_row(group: &Group, now: Timestamp) -> Markup {
             td .num { (count(group.count)) }
             td { (stamp(at(group.first_ms), now)) }
             td { (stamp(at(group.last_ms), now)) }
-            td { (group.reason) br; span .mono .muted { "docksync-aggregator parked show " (group.sample) } }
+            td {
+                (group.reason) br; span .mono .muted { "docksync-aggregator parked show " (group.sample) }
+                @if may_decide {
+                    form .inline method="get" action="/parked/decide" {
+                        input type="hidden" name="code" value=(group.code);
+                        input type="hidden" name="site" value=(group.site);
+                        input type="hidden" name="target" value=(group.target);
+                        button type="submit" { "Decide on these" }
+                    }
+                }
+            }
         }
     }
 }
@@ -197,7 +220,7 @@ fn shape(level: Level) -> Markup {
     html! { svg class="shape" viewBox="0 0 24 24" aria-hidden="true" { (inner) } }
 }
 
-fn count(n: u64) -> String {
+pub(super) fn count(n: u64) -> String {
     let digits = n.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
     for (at, digit) in digits.chars().enumerate() {
@@ -223,12 +246,12 @@ fn clock(ms: i64) -> String {
     format!("{} {side}", span(ms.unsigned_abs() / 1000))
 }
 
-fn ago(at: Timestamp, now: Timestamp) -> String {
+pub(super) fn ago(at: Timestamp, now: Timestamp) -> String {
     span(u64::try_from(now.duration_since(at).as_secs()).unwrap_or(0))
 }
 
 /// The centre serves several zones: its times are UTC, and say so.
-fn stamp(at: Timestamp, now: Timestamp) -> Markup {
+pub(super) fn stamp(at: Timestamp, now: Timestamp) -> Markup {
     let (then, today) = (at.to_zoned(TimeZone::UTC), now.to_zoned(TimeZone::UTC).date());
     let format = if then.date() == today { "%H:%M UTC" } else { "%d %b %H:%M UTC" };
     html! { time datetime=(at) title=(at) { (then.strftime(format).to_string()) } }

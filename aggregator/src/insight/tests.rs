@@ -8,7 +8,12 @@ use jiff::SignedDuration;
 
 use super::*;
 use crate::{
-    ledger::{Clock, Loc, SiteFacts, sqlite::SqliteStore},
+    ledger::{
+        Change, Clock, DeliveryRow, Loc, SiteFacts, Stage, Store as _,
+        conformance::{Stream, receipt},
+        sqlite::SqliteStore,
+        writer::LedgerWriter,
+    },
     receive::view::SiteView,
 };
 use parked::Waiting;
@@ -146,12 +151,52 @@ fn compared() -> books::Books {
     books::Books { report: Some(report), trend: vec![night(411, 9), night(412, 2)], running: None, failed: None }
 }
 
-fn pages() -> [(&'static str, String); 5] {
+fn destinations() -> Vec<destinations::Destination> {
+    let named = |consumer: &str, paused: Option<&str>, incident| destinations::Destination {
+        consumer: consumer.to_owned(),
+        paused: paused.map(str::to_owned),
+        incident,
+        behind: vec![(site("DC01"), 1_204), (site("DC02"), 3)],
+    };
+    let incident = destinations::Incident {
+        class: "auth".to_owned(),
+        reason: "401 Unauthorized: key expired".to_owned(),
+        since: ago(42),
+    };
+    vec![
+        named("sap", None, Some(incident)),
+        named("analytics", Some("kim: moved to another server"), None),
+        named("staging", None, None),
+    ]
+}
+
+fn decided() -> Vec<crate::ledger::OpRow> {
+    let op = |op_id, answered, result: &str| crate::ledger::OpRow {
+        op_id,
+        target: "sap".to_owned(),
+        kind: crate::ledger::OpKind::Retry,
+        loc: crate::ledger::Loc::new(19, 3),
+        reason: "item is there now".to_owned(),
+        requested_by: "kim".to_owned(),
+        answered,
+        result: result.to_owned(),
+    };
+    vec![op(3, None, ""), op(2, Some(false), "not parked here"), op(1, Some(true), "done")]
+}
+
+fn decide_page(overview: &sites::Overview) -> String {
+    let text = |text: &str| text.to_owned();
+    let which = decide::Which { code: text("E021"), site: text("DC07"), target: text("erp") };
+    let group: Vec<Waiting> = sources().waiting.into_iter().filter(|w| w.code == "E021").collect();
+    decide::decide_page(overview, &which, &group, ("kim", "00ff"), Some(&decide::Refused::Reason)).into_string()
+}
+
+fn pages() -> [(&'static str, String); 7] {
     let from = sources();
     let overview = overview(&from);
     let groups = groups(&from.waiting);
     [
-        ("sites", page::sites_page(&overview).into_string()),
+        ("sites", page::sites_page(&overview, &destinations()).into_string()),
         ("books", books::books_page(&overview, &compared()).into_string()),
         (
             "books-busy",
@@ -166,7 +211,9 @@ fn pages() -> [(&'static str, String); 5] {
             .into_string(),
         ),
         ("books-none", books::books_page(&overview, &books::Books::default()).into_string()),
-        ("parked", page::parked_page(&overview, &groups, false).into_string()),
+        ("parked", page::parked_page(&overview, (&groups, false), &[], false).into_string()),
+        ("parked-decide", page::parked_page(&overview, (&groups, false), &decided(), true).into_string()),
+        ("decide", decide_page(&overview)),
     ]
 }
 
@@ -198,7 +245,7 @@ fn a_backup_that_failed_is_told_with_its_reason_and_whose_move_it_is() {
     };
 
     let told = overview(&from);
-    let html = page::sites_page(&told).into_string();
+    let html = page::sites_page(&told, &[]).into_string();
     let text = metrics::metrics(&told, &[], &[], &books::Books::default()).unwrap();
 
     assert!(
@@ -268,27 +315,135 @@ fn the_figures_carry_no_label_without_bounds() {
     assert!(!text.contains("SKU-991") && !text.contains("wms2"));
 }
 
-/// Asks a room over a new ledger; gives the whole answer.
+/// A room over a ledger with one parked event.
+struct Served {
+    dir: tempfile::TempDir,
+    runtime: tokio::runtime::Runtime,
+    address: SocketAddr,
+    stop: CancellationToken,
+    ended: Option<tokio::task::JoinHandle<Result<(), InsightError>>>,
+}
+
+impl Served {
+    fn new(user_header: Option<&'static str>) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let clock: Clock = Arc::new(|| 0);
+        let mut store = SqliteStore::open(&dir.path().join("ledger.db"), clock).unwrap();
+        let mut stream = Stream::new("DC01", 1);
+        store.commit(&[stream.batch(&[receipt("DC01", "R-1", "A", 1)])], &[]).unwrap();
+        let row = DeliveryRow {
+            consumer: "erp".to_owned(),
+            site: site("DC01"),
+            loc: Loc::new(1, 0),
+            lane: 5,
+            stage: Stage::Parked,
+            attempts: 1,
+            code: "E021".to_owned(),
+            reason: "item <A> not found".to_owned(),
+            at_ms: 0,
+        };
+        store.change(&[Change::Delivery(row)]).unwrap();
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let (_, writer) = LedgerWriter::start(store, 0).unwrap();
+        let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
+        let address = listener.local_addr().unwrap();
+        let decide =
+            |name| Decisions { user_header: HeaderName::from_static(name), ledger: writer, token: "secret".to_owned() };
+        let room = InsightRoom {
+            listener,
+            hosts: vec![],
+            ledger: dir.path().join("ledger.db"),
+            views: Views::default(),
+            register: Arc::new(|| Some(vec![entry("DC01", "Memphis")])),
+            backups: Arc::new(Standing::default),
+            decisions: user_header.map(decide),
+            clock: now,
+        };
+        let stop = CancellationToken::new();
+        let ended = Some(runtime.spawn(room.run(stop.clone())));
+        Self { dir, runtime, address, stop, ended }
+    }
+
+    /// Gives the whole answer to a request; `more` are headers and body behind the first lines.
+    fn ask(&self, line: &str, host: &str, more: &str) -> String {
+        let mut stream = std::net::TcpStream::connect(self.address).unwrap();
+        write!(stream, "{line} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n{more}\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    }
+
+    fn decide(&self, headers: &str, form: &str) -> String {
+        let kind = "Content-Type: application/x-www-form-urlencoded";
+        self.ask(
+            "POST /parked/decide",
+            "localhost",
+            &format!("{headers}{kind}\r\nContent-Length: {}\r\n\r\n{form}", form.len()),
+        )
+    }
+
+    fn asked(&self) -> Vec<OpRow> {
+        SqliteReader::open(&self.dir.path().join("ledger.db")).unwrap().ops_asked(10).unwrap()
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        self.stop.cancel();
+        let ended = self.ended.take().map(|ended| self.runtime.block_on(ended));
+        if !std::thread::panicking() {
+            ended.unwrap().unwrap().unwrap();
+        }
+    }
+}
+
 fn ask(path: &str, host: &str) -> String {
-    let dir = tempfile::tempdir().unwrap();
-    let ledger = dir.path().join("ledger.db");
-    let clock: Clock = Arc::new(|| 0);
-    drop(SqliteStore::open(&ledger, clock).unwrap());
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-    let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
-    let address = listener.local_addr().unwrap();
-    let register: Register = Arc::new(|| Some(vec![entry("DC01", "Memphis")]));
-    let backups = Arc::new(Standing::default);
-    let room = InsightRoom { listener, hosts: vec![], ledger, views: Views::default(), register, backups, clock: now };
-    let stop = CancellationToken::new();
-    let ended = runtime.spawn(room.run(stop.clone()));
-    let mut stream = std::net::TcpStream::connect(address).unwrap();
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    stop.cancel();
-    runtime.block_on(ended).unwrap().unwrap();
-    answer
+    Served::new(None).ask(&format!("GET {path}"), host, "")
+}
+
+const GROUP: &str = "code=E021&site=DC01&target=erp";
+
+#[test]
+fn a_person_whom_the_proxy_names_decides_on_a_group_with_a_reason() {
+    let served = Served::new(Some("x-remote-user"));
+    let who = "X-Remote-User: kim\r\nSec-Fetch-Site: same-origin\r\n";
+
+    let list = served.ask("GET /parked", "localhost", who);
+    let page = served.ask(&format!("GET /parked/decide?{GROUP}"), "localhost", who);
+    let unsaid = served.decide(who, &format!("{GROUP}&act=retry&reason=+&token=secret"));
+    let taken = served.decide(who, &format!("{GROUP}&act=retry&reason=item+is+there&token=secret"));
+    let after = served.ask("GET /parked", "localhost", who);
+
+    assert!(list.contains("Decide on these"), "{list}");
+    assert!(page.contains("You decide as <strong>kim</strong>") && page.contains("item &lt;A&gt; not found"), "{page}");
+    assert!(unsaid.contains("Give a reason"), "{unsaid}");
+    assert!(taken.starts_with("HTTP/1.1 303") && taken.contains("location: /parked"), "{taken}");
+    assert!(after.contains("handed over, not answered yet"), "{after}");
+    let asked = served.asked();
+    assert_eq!(asked.len(), 1);
+    assert_eq!((asked[0].requested_by.as_str(), asked[0].reason.as_str()), ("kim", "item is there"));
+}
+
+#[test]
+fn nobody_else_decides() {
+    let who = "X-Remote-User: kim\r\n";
+    let form = |token: &str| format!("{GROUP}&act=skip&reason=x&token={token}");
+    let closed = Served::new(None);
+    let open = Served::new(Some("x-remote-user"));
+
+    assert!(!closed.ask("GET /parked", "localhost", who).contains("Decide on these"));
+    for refused in [
+        closed.decide(who, &form("secret")),
+        open.decide("", &form("secret")),
+        open.decide("X-Remote-User:  \r\n", &form("secret")),
+        open.decide(&format!("{who}Sec-Fetch-Site: cross-site\r\n"), &form("secret")),
+        open.decide(who, &form("guess")),
+    ] {
+        assert!(refused.starts_with("HTTP/1.1 403") && refused.contains("Not decided"), "{refused}");
+    }
+    let large = open.decide(who, &format!("{}&more={}", form("secret"), "x".repeat(20_000)));
+    assert!(large.starts_with("HTTP/1.1 413"), "{large}");
+    assert!(closed.asked().is_empty() && open.asked().is_empty());
 }
 
 #[test]
@@ -296,7 +451,7 @@ fn the_room_answers_from_the_ledger_and_stops_when_asked() {
     let answer = ask("/sites.json", "localhost");
 
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
-    assert!(answer.contains("\"site\":\"DC01\"") && answer.contains("\"level\":\"new\""), "{answer}");
+    assert!(answer.contains("\"site\":\"DC01\"") && answer.contains("\"level\":\"offline\""), "{answer}");
     assert!(answer.to_ascii_lowercase().contains(&format!("content-security-policy: {}", "default-src 'none'")));
     assert!(ask("/readyz", "127.0.0.1").starts_with("HTTP/1.1 200"));
 }

@@ -9,8 +9,8 @@ use std::{
 
 use axum::{
     Router,
-    extract::{DefaultBodyLimit, Request, State},
-    http::{HeaderValue, StatusCode, header, uri::Authority},
+    extract::{DefaultBodyLimit, Form, Query, Request, State},
+    http::{HeaderMap, HeaderValue, StatusCode, header, uri::Authority},
     middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::get,
@@ -18,11 +18,19 @@ use axum::{
 use maud::Markup;
 use tokio::sync::Mutex;
 
-use super::{InsightError, Source, View, metrics, page};
-use crate::logging::chain;
+use super::{
+    Decisions, InsightError, Source, View,
+    decide::{self, Decision, Refused, Which},
+    metrics, page,
+    parked::Waiting,
+};
+use crate::{ledger::reads::SqliteReader, logging::chain};
 
 /// A view serves all who ask within this time.
 const FRESH_FOR: Duration = Duration::from_millis(500);
+/// Largest form.
+const FORM_BYTES_MAX: usize = 16 * 1024;
+const HTML: &str = "text/html; charset=utf-8";
 const CSP: &str =
     "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
 
@@ -33,13 +41,14 @@ type Read = (Instant, Arc<View>);
 #[derive(Clone)]
 pub(super) struct Desk {
     source: Source,
+    decisions: Option<Decisions>,
     hosts: Arc<BTreeSet<String>>,
     last: Arc<Mutex<Option<Read>>>,
 }
 
 impl Desk {
-    pub(super) fn new(source: Source, hosts: BTreeSet<String>) -> Self {
-        Self { source, hosts: Arc::new(hosts), last: Arc::default() }
+    pub(super) fn new(source: Source, hosts: BTreeSet<String>, decisions: Option<Decisions>) -> Self {
+        Self { source, decisions, hosts: Arc::new(hosts), last: Arc::default() }
     }
 
     /// The view; those who ask at the same time wait for one reading.
@@ -65,6 +74,7 @@ pub(super) fn router(desk: Desk) -> Router {
         .route("/sites.json", get(sites_json))
         .route("/parked", get(parked))
         .route("/parked.json", get(parked_json))
+        .route("/parked/decide", get(decide).post(decided).layer(DefaultBodyLimit::max(FORM_BYTES_MAX)))
         .route("/books", get(books))
         .route("/books.json", get(books_json))
         .route("/books.csv", get(books_csv))
@@ -122,7 +132,7 @@ async fn html(desk: &Desk, make: impl FnOnce(&View) -> Markup) -> Response {
         Ok(view) => (StatusCode::OK, make(&view)),
         Err(error) => (StatusCode::SERVICE_UNAVAILABLE, page::message_page("No answer", failed(&error))),
     };
-    (status, [(header::CONTENT_TYPE, "text/html; charset=utf-8")], markup.into_string()).into_response()
+    (status, [(header::CONTENT_TYPE, HTML)], markup.into_string()).into_response()
 }
 
 async fn data(desk: &Desk, make: impl FnOnce(&View) -> Response) -> Response {
@@ -133,11 +143,79 @@ async fn data(desk: &Desk, make: impl FnOnce(&View) -> Response) -> Response {
 }
 
 async fn sites(State(desk): State<Desk>) -> Response {
-    html(&desk, |view| page::sites_page(&view.overview)).await
+    html(&desk, |view| page::sites_page(&view.overview, &view.destinations)).await
 }
 
 async fn parked(State(desk): State<Desk>) -> Response {
-    html(&desk, |view| page::parked_page(&view.overview, &view.groups, view.is_cut)).await
+    let may_decide = desk.decisions.is_some();
+    html(&desk, |view| page::parked_page(&view.overview, (&view.groups, view.is_cut), &view.decided, may_decide)).await
+}
+
+/// Who asks, and what decisions need; or why nobody may decide.
+fn person<'d>(desk: &'d Desk, headers: &HeaderMap) -> Result<(String, &'d Decisions), Box<Response>> {
+    let refuse = |text: &str| {
+        let page = page::message_page("Not decided", text).into_string();
+        Box::new((StatusCode::FORBIDDEN, [(header::CONTENT_TYPE, HTML)], page).into_response())
+    };
+    let decisions = desk.decisions.as_ref().ok_or_else(|| {
+        refuse("Nobody decides on these pages: the settings name no page_user_header. Use docksync-aggregator parked.")
+    })?;
+    // Browsers say where a request comes from (Fetch Metadata Request Headers, section 2.1); programs say nothing.
+    let is_foreign = headers.get("sec-fetch-site").is_some_and(|site| site != "same-origin" && site != "none");
+    let named = headers.get(&decisions.user_header).and_then(|name| name.to_str().ok()).map(str::trim);
+    match named.filter(|name| !name.is_empty() && !is_foreign) {
+        Some(name) => Ok((name.to_owned(), decisions)),
+        None => {
+            Err(refuse("The proxy before these pages did not say who you are, or the request came from another page."))
+        }
+    }
+}
+
+async fn decide(State(desk): State<Desk>, headers: HeaderMap, Query(which): Query<Which>) -> Response {
+    match person(&desk, &headers) {
+        Ok((by, decisions)) => decide_page(&desk, which, (&by, &decisions.token), None).await,
+        Err(refused) => *refused,
+    }
+}
+
+async fn decide_page(desk: &Desk, which: Which, who: (&str, &str), refused: Option<Refused>) -> Response {
+    let group = match group(desk, &which).await {
+        Ok(group) => group,
+        Err(error) => return problem(StatusCode::SERVICE_UNAVAILABLE, failed(&error)),
+    };
+    html(desk, |view| decide::decide_page(&view.overview, &which, &group, who, refused.as_ref())).await
+}
+
+async fn group(desk: &Desk, which: &Which) -> Result<Vec<Waiting>, InsightError> {
+    let (path, which) = (desk.source.ledger.clone(), which.clone());
+    let read = tokio::task::spawn_blocking(move || decide::of_group(&SqliteReader::open(&path)?, &which));
+    Ok(read.await.map_err(|_| InsightError::Reader)??)
+}
+
+async fn decided(State(desk): State<Desk>, headers: HeaderMap, Form(decision): Form<Decision>) -> Response {
+    let (by, decisions) = match person(&desk, &headers) {
+        Ok(known) => known,
+        Err(refused) => return *refused,
+    };
+    if decision.token != decisions.token {
+        let text = "The centre was started again since this page was made: go back and decide once more.";
+        let page = page::message_page("Not decided", text).into_string();
+        return (StatusCode::FORBIDDEN, [(header::CONTENT_TYPE, HTML)], page).into_response();
+    }
+    let which = Which { code: decision.code.clone(), site: decision.site.clone(), target: decision.target.clone() };
+    let asked = match group(&desk, &which).await {
+        Ok(group) => decide::requests(&decision, &group, &by),
+        Err(error) => return problem(StatusCode::SERVICE_UNAVAILABLE, failed(&error)),
+    };
+    let changes = match asked {
+        Ok(changes) => changes,
+        Err(refused) => return decide_page(&desk, which, (&by, &decisions.token), Some(refused)).await,
+    };
+    if let Err(error) = decisions.ledger.change(changes).await {
+        return problem(StatusCode::SERVICE_UNAVAILABLE, failed(&error.into()));
+    }
+    *desk.last.lock().await = None;
+    (StatusCode::SEE_OTHER, [(header::LOCATION, "/parked")]).into_response()
 }
 
 async fn books(State(desk): State<Desk>) -> Response {
@@ -163,7 +241,8 @@ async fn sites_json(State(desk): State<Desk>) -> Response {
 
 async fn parked_json(State(desk): State<Desk>) -> Response {
     data(&desk, |view| {
-        let body = serde_json::json!({ "version": super::sites::SCHEMA, "is_cut": view.is_cut, "groups": view.groups });
+        let body = serde_json::json!({ "version": super::sites::SCHEMA, "is_cut": view.is_cut, "groups": view.groups,
+            "destinations": view.destinations });
         axum::Json(body).into_response()
     })
     .await

@@ -108,6 +108,8 @@ pub enum OpKind {
     Retry,
     /// Leave out, for ever.
     Skip,
+    /// Send a destination everything from this event on again.
+    Reset,
 }
 
 impl OpKind {
@@ -116,6 +118,16 @@ impl OpKind {
         match self {
             Self::Retry => "retry",
             Self::Skip => "skip",
+            Self::Reset => "reset",
+        }
+    }
+
+    /// What the word in the database means.
+    pub(super) fn from_word(word: &str) -> Self {
+        match word {
+            "skip" => Self::Skip,
+            "reset" => Self::Reset,
+            _ => Self::Retry,
         }
     }
 }
@@ -218,6 +230,19 @@ pub enum Change {
         /// Last number in the backup.
         through: u64,
     },
+    /// A destination takes nothing, or takes events again.
+    Incident(super::IncidentRow),
+    /// A destination is sent everything again; where it can be asked, it is asked before each event.
+    Rewind {
+        /// Consumer.
+        consumer: String,
+        /// First event that is sent again.
+        from: Loc,
+        /// Why.
+        reason: String,
+        /// By whom.
+        by: String,
+    },
     /// Every site has sent again what a restored ledger lacked.
     Recovered,
 }
@@ -264,7 +289,9 @@ impl SqliteStore {
                     params![site_no, epoch, through.cast_signed()],
                 )
             }
-            Change::Recovered => self.run("end recovery", "DELETE FROM meta WHERE key = 'recovery'", []),
+            Change::Incident(row) => self.put_incident(row),
+            Change::Rewind { consumer, from, reason, by } => self.rewind(consumer, *from, reason, by),
+            Change::Recovered => self.end_recovery(),
         }
     }
 
@@ -379,6 +406,7 @@ impl SqliteStore {
                 RefusalState::Readmitted
             }
             OpKind::Skip => RefusalState::Skipped,
+            OpKind::Reset => return Err(LedgerError::Absent { what: "decision on a refusal", at: loc.0 }),
         };
         self.close_refusal(loc, state, kind, reason, by)
     }

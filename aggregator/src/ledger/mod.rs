@@ -26,6 +26,7 @@ pub mod audit;
 pub mod backup;
 mod change;
 pub mod conformance;
+mod destination;
 pub mod effect;
 pub mod error;
 mod keys;
@@ -53,6 +54,7 @@ use uuid::Uuid;
 use crate::admit::Verdict;
 pub(crate) use change::content_of;
 pub use change::{Change, DeliveryRow, OpKind, RefusalState, Stage};
+pub use destination::IncidentRow;
 pub use error::LedgerError;
 pub use place::{Loc, Standing};
 
@@ -240,6 +242,21 @@ pub trait Reads {
     /// # Errors
     /// [`LedgerError`].
     fn is_recovering(&self) -> Result<bool, LedgerError>;
+    /// Last event of which a consumer may know more than this ledger, after a restore or a reset: it is asked before it is sent.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    fn asks_through(&self, consumer: &str) -> Result<Loc, LedgerError>;
+    /// Incidents of a consumer, the newest first, at most `limit`.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    fn incidents(&self, consumer: &str, limit: usize) -> Result<Vec<IncidentRow>, LedgerError>;
+    /// First batch that was received at this time or later, milliseconds since 1970.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    fn first_batch_since(&self, at_ms: i64) -> Result<Option<i64>, LedgerError>;
     /// State of every link.
     ///
     /// # Errors
@@ -345,6 +362,26 @@ pub trait Reads {
     /// # Errors
     /// [`LedgerError`].
     fn op(&self, op_id: i64) -> Result<Option<OpRow>, LedgerError>;
+    /// Number of the newest request; 0 before the first.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    fn last_op(&self) -> Result<i64, LedgerError>;
+    /// Requests to a target after this number, answered or not, in their order.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    fn ops_after(&self, op_id: i64, target: &str) -> Result<Vec<OpRow>, LedgerError>;
+    /// The last requests of people, the newest first, at most `limit`.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    fn ops_asked(&self, limit: usize) -> Result<Vec<OpRow>, LedgerError>;
+    /// The document that a consumer gave for the newest event, and when, milliseconds since 1970.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    fn last_document(&self, consumer: &str) -> Result<Option<(String, i64)>, LedgerError>;
     /// Who paused a consumer and why; `None` where it is not paused.
     ///
     /// # Errors

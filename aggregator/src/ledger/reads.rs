@@ -11,8 +11,8 @@ use rusqlite::{Connection, OptionalExtension as _, Params, Row, params};
 use uuid::Uuid;
 
 use super::{
-    ADMIT_TARGET, BalanceRow, CursorRow, DeliveryRow, Fates, LinkRow, Loc, OpKind, OpRow, Reads, RefusalRow,
-    RefusalState, SiteFacts, Stage, Standing, StoredBatch,
+    ADMIT_TARGET, BalanceRow, CursorRow, DeliveryRow, Fates, IncidentRow, LinkRow, Loc, OpKind, OpRow, Reads,
+    RefusalRow, RefusalState, SiteFacts, Stage, Standing, StoredBatch,
     audit::{AuditRow, Entry},
     change::PAUSED,
     error::{LedgerError, sql},
@@ -116,6 +116,19 @@ impl Reads for SqliteReader {
 
     fn is_recovering(&self) -> Result<bool, LedgerError> {
         sqlite::meta(&self.conn, "recovery").map(|found| found.is_some())
+    }
+
+    fn asks_through(&self, consumer: &str) -> Result<Loc, LedgerError> {
+        self.asks(consumer)
+    }
+
+    fn incidents(&self, consumer: &str, limit: usize) -> Result<Vec<IncidentRow>, LedgerError> {
+        self.incident_rows(consumer, limit)
+    }
+
+    fn first_batch_since(&self, at_ms: i64) -> Result<Option<i64>, LedgerError> {
+        let text = "SELECT min(batch_no) FROM batch WHERE received_ms >= ?1";
+        Ok(self.one("look for a moment", text, [at_ms], |r| r.get(0))?.flatten())
     }
 
     fn links(&self) -> Result<Vec<LinkRow>, LedgerError> {
@@ -321,6 +334,25 @@ impl Reads for SqliteReader {
         self.one("read a request", &format!("{OP} WHERE op_id = ?1"), [op_id], op)
     }
 
+    fn last_op(&self) -> Result<i64, LedgerError> {
+        let found = self.one("read the last request", "SELECT max(op_id) FROM op", [], |r| r.get(0))?;
+        Ok(found.flatten().unwrap_or(0))
+    }
+
+    fn ops_after(&self, op_id: i64, target: &str) -> Result<Vec<OpRow>, LedgerError> {
+        let text = format!("{OP} WHERE op_id > ?1 AND target = ?2 ORDER BY op_id");
+        self.all("read requests", &text, params![op_id, target], op)
+    }
+
+    fn ops_asked(&self, limit: usize) -> Result<Vec<OpRow>, LedgerError> {
+        self.all("read requests", &format!("{OP} ORDER BY op_id DESC LIMIT ?1"), [limit as i64], op)
+    }
+
+    fn last_document(&self, consumer: &str) -> Result<Option<(String, i64)>, LedgerError> {
+        let text = "SELECT document, at_ms FROM applied WHERE consumer = ?1 ORDER BY loc DESC LIMIT 1";
+        self.one("read the last document", text, [consumer], |r| Ok((r.get(0)?, r.get(1)?)))
+    }
+
     fn paused(&self, consumer: &str) -> Result<Option<String>, LedgerError> {
         let key = format!("{PAUSED}{consumer}");
         self.one(
@@ -408,7 +440,7 @@ fn op(r: &Row<'_>) -> Result<OpRow, rusqlite::Error> {
     Ok(OpRow {
         op_id: r.get(0)?,
         target: r.get(1)?,
-        kind: if kind == OpKind::Skip.as_str() { OpKind::Skip } else { OpKind::Retry },
+        kind: OpKind::from_word(&kind),
         loc: Loc(r.get(3)?),
         reason: r.get(4)?,
         requested_by: r.get(5)?,

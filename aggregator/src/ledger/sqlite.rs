@@ -25,6 +25,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/001_ledger.sql"),
     include_str!("migrations/002_young_keys.sql"),
     include_str!("migrations/003_edits.sql"),
+    include_str!("migrations/004_incidents.sql"),
 ];
 /// 3.51.3 repaired a race between checkpoint and commit of two connections.
 const SQLITE_VERSION_MIN: i32 = 3_051_003;

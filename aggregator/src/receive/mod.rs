@@ -8,6 +8,7 @@
 pub mod broker;
 pub mod listener;
 pub mod mosquitto;
+pub mod recovery;
 pub mod site;
 pub mod transport;
 pub mod view;

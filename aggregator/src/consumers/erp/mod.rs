@@ -14,12 +14,17 @@ pub mod single;
 pub mod spread;
 pub mod tryton;
 
-use super::Heals;
+use super::{Delivery, Heals, Outcome};
 
 /// Beginning of every code that a line in the configuration settles.
 pub const UNMAPPED: &str = "UNMAPPED_";
 /// Beginning of every code that something new in the ERP settles: an item, an order, a location.
 pub const UNKNOWN: &str = "UNKNOWN_";
+
+/// What no mapping covers, before any call.
+fn refuses(delivery: &Delivery, mapping: &mapping::Mapping) -> Option<Outcome> {
+    document::document(delivery, mapping).err().map(Outcome::from)
+}
 
 /// When what an ERP refused under this code is tried again.
 pub fn heals(code: &str) -> Heals {

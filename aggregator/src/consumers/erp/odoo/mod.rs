@@ -218,6 +218,10 @@ impl Consumer for Odoo {
         super::heals(code)
     }
 
+    fn refuses(&self, delivery: &Delivery) -> Option<Outcome> {
+        super::refuses(delivery, &self.mapping)
+    }
+
     fn batch_max(&self) -> usize {
         single::BATCH
     }

@@ -178,6 +178,10 @@ impl Consumer for Tryton {
         super::heals(code)
     }
 
+    fn refuses(&self, delivery: &Delivery) -> Option<Outcome> {
+        super::refuses(delivery, &self.mapping)
+    }
+
     fn batch_max(&self) -> usize {
         BATCH
     }
