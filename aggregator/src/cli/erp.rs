@@ -125,6 +125,6 @@ fn greet<'c>(kind: &'c ConsumerKind, runtime: &Handle) -> Result<Greeting<'c>, C
             let greeting = erpnext.connect(runtime)?.greet();
             Some((&erpnext.url, greeting.map(|user| format!("as user {user}"))))
         }
-        ConsumerKind::Sql { .. } | ConsumerKind::Http(_) => None,
+        ConsumerKind::Sql { .. } | ConsumerKind::Postgres(_) | ConsumerKind::Http(_) => None,
     })
 }

@@ -11,12 +11,13 @@ use tokio::runtime::Handle;
 
 use super::{
     erp::{self, ErpNextConfig, OdooConfig, TrytonConfig},
+    postgres::{self, PostgresConfig},
     read::Section,
 };
 use crate::consumers::{
     Consumer, ConsumerError, FaultClass,
     http::{HttpConsumer, Meaning, Profile, Rule},
-    sql::{SqlBalances, SqlConsumer},
+    sql::{PostgresBalances, PostgresConsumer, SqlBalances, SqlConsumer},
     template::Template,
 };
 use crate::reconcile::Balances;
@@ -39,11 +40,13 @@ pub struct ConsumerConfig {
 /// What a destination is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ConsumerKind {
-    /// A staging database.
+    /// A staging database in a SQLite file.
     Sql {
         /// Its file.
         path: PathBuf,
     },
+    /// A staging database in PostgreSQL.
+    Postgres(PostgresConfig),
     /// An HTTP endpoint.
     Http(HttpConfig),
     /// A Tryton with our module.
@@ -104,7 +107,7 @@ impl ConsumerKind {
     /// The word in the configuration.
     pub const fn as_str(&self) -> &'static str {
         match self {
-            Self::Sql { .. } => "sql",
+            Self::Sql { .. } | Self::Postgres(_) => "sql",
             Self::Http(_) => "http",
             Self::Tryton(_) => "tryton",
             Self::Odoo(_) => "odoo",
@@ -118,9 +121,11 @@ impl ConsumerConfig {
     pub const fn is_repeatable(&self) -> bool {
         match &self.kind {
             ConsumerKind::Http(http) => http.is_idempotent || http.look_up_url.is_some(),
-            ConsumerKind::Sql { .. } | ConsumerKind::Tryton(_) | ConsumerKind::Odoo(_) | ConsumerKind::ErpNext(_) => {
-                true
-            }
+            ConsumerKind::Sql { .. }
+            | ConsumerKind::Postgres(_)
+            | ConsumerKind::Tryton(_)
+            | ConsumerKind::Odoo(_)
+            | ConsumerKind::ErpNext(_) => true,
         }
     }
 
@@ -131,6 +136,7 @@ impl ConsumerConfig {
     pub fn open(&self, runtime: Handle) -> Result<Box<dyn Consumer + Send>, ConsumerError> {
         Ok(match &self.kind {
             ConsumerKind::Sql { path } => Box::new(SqlConsumer::open(path)?),
+            ConsumerKind::Postgres(postgres) => Box::new(PostgresConsumer::new(postgres.access()?, runtime)),
             ConsumerKind::Http(http) => Box::new(HttpConsumer::new(http.profile()?, runtime)?),
             ConsumerKind::Tryton(tryton) => Box::new(tryton.connect(runtime)?),
             ConsumerKind::Odoo(odoo) => Box::new(odoo.connect(runtime)?),
@@ -147,6 +153,7 @@ impl ConsumerConfig {
     pub fn balances(&self, runtime: Handle) -> Result<Option<Box<dyn Balances>>, ConsumerError> {
         Ok(match &self.kind {
             ConsumerKind::Sql { path } => Some(Box::new(SqlBalances::new(path.clone()))),
+            ConsumerKind::Postgres(postgres) => Some(Box::new(PostgresBalances::new(postgres.access()?, runtime))),
             ConsumerKind::Tryton(tryton) => Some(Box::new(tryton.connect(runtime)?)),
             ConsumerKind::Odoo(odoo) => Some(Box::new(odoo.connect(runtime)?)),
             ConsumerKind::ErpNext(erpnext) => Some(Box::new(erpnext.connect(runtime)?)),
@@ -218,8 +225,7 @@ pub(super) fn read(section: &Section<'_>) -> Option<ConsumerConfig> {
         section.missing("kind", "sql, http, tryton, odoo or erpnext");
     }
     let kind = match word {
-        Some(Word::Sql) => required(section, "path", "the file of the staging database")
-            .map(|path| ConsumerKind::Sql { path: PathBuf::from(path) }),
+        Some(Word::Sql) => postgres::read_sql(section),
         Some(Word::Http) => read_http(section).map(ConsumerKind::Http),
         Some(Word::Tryton) => erp::read_tryton(section).map(ConsumerKind::Tryton),
         Some(Word::Odoo) => erp::read_odoo(section).map(ConsumerKind::Odoo),

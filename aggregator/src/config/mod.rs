@@ -6,6 +6,7 @@
 mod backup;
 mod consumer;
 mod erp;
+mod postgres;
 mod read;
 mod reconcile;
 pub mod report;
@@ -20,6 +21,7 @@ use std::{
 
 pub use consumer::{ConsumerConfig, ConsumerKind, HttpConfig, RuleConfig};
 pub use erp::{ErpNextConfig, OdooConfig, TrytonConfig};
+pub use postgres::PostgresConfig;
 use read::Section;
 use report::{Problem, Report};
 use reqwest::header::HeaderName;

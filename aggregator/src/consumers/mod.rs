@@ -236,6 +236,28 @@ pub enum ConsumerError {
         /// Cause.
         source: rusqlite::Error,
     },
+    /// The address of a database.
+    #[error("cannot read the address {url}")]
+    Address {
+        /// Address.
+        url: String,
+        /// Cause.
+        source: tokio_postgres::Error,
+    },
+    /// What checks the server's certificate.
+    #[error("cannot set up the check of certificates")]
+    Tls {
+        /// Cause.
+        source: rustls::Error,
+    },
+    /// A file of certificates.
+    #[error("cannot read certificates {path}")]
+    Certificates {
+        /// File.
+        path: std::path::PathBuf,
+        /// Cause.
+        source: rustls_pki_types::pem::Error,
+    },
     /// Its HTTP client.
     #[error("cannot set up the HTTP client for {url}")]
     Client {
@@ -273,6 +295,9 @@ impl ConsumerError {
     pub fn disposition(&self) -> crate::ledger::error::Disposition {
         match self {
             Self::Database { .. }
+            | Self::Address { .. }
+            | Self::Tls { .. }
+            | Self::Certificates { .. }
             | Self::Client { .. }
             | Self::Pattern { .. }
             | Self::Secret { .. }

@@ -1,8 +1,4 @@
-//! SQL staging: events, stock and cursor in a database of the destination's side, for an ERP that reads tables.
-//!
-//! One SQLite file. `docksync_event` holds one row per effect (a correction's id has its content behind a dot), `docksync_stock`
-//! the sums of their movements in millionths, `docksync_cursor` the last number of each stream. All three change in one
-//! transaction; the primary key makes a second delivery a no-op, so that an unknown outcome is settled by sending again.
+//! Staging tables in one SQLite file.
 
 use std::{
     collections::BTreeMap,
@@ -13,7 +9,7 @@ use std::{
 use docksync_proto::{event::EventType, site::SiteId};
 use rusqlite::{Connection, OpenFlags, params};
 
-use super::{Capability, Consumer, ConsumerError, Delivery, FaultClass, LookUp, Outcome, json::event_json};
+use crate::consumers::{Capability, Consumer, ConsumerError, Delivery, FaultClass, LookUp, Outcome, json::event_json};
 use crate::{
     ledger::effect::StockKey,
     reconcile::{Balances, OtherBalance, Placed},
