@@ -332,7 +332,7 @@ def keys_of(text):
 
 
 # Tables whose keys are the site's own words.
-FREE = {"consumer.sites", "consumer.items", "consumer.units", "consumer.statuses", "reconcile.units", "reconcile.statuses"}
+FREE = {"consumer.sites", "consumer.items", "consumer.units", "consumer.statuses", "consumer.reasons", "reconcile.units", "reconcile.statuses"}
 
 
 def key_problems(reference, page):

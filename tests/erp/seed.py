@@ -149,6 +149,8 @@ def seed(company, usd, today):
         lost = Location(name=f'{code} lost and found', code=f'{code}-LF',
             type='lost_found')
         lost.save()
+        Location(name=f'{code} scrap', code=f'{code}-SCRAP',
+            type='lost_found').save()
         wh.lost_found_location = lost
         wh.save()
         Location(name=f'{code} damaged', code=f'{code}-DMG', type='storage',

@@ -181,6 +181,31 @@ class Adjustments(Case):
                 'adjusted', [line(product, 3, location='DC1-DMG')]))
         self.assertEqual(3, stock()[product, None, 'DC1-DMG'])
 
+    def test_an_adjustment_can_name_where_it_is_booked(self):
+        product = sku()
+        events = [
+            document('adjusted', [line(product, -2, account='DC1-SCRAP')]),
+            document('adjusted', [line(product, 3, account='DC1-SCRAP')]),
+            document('counted', [line(product, -1)])]
+        with self.changes(product, 0):
+            self.applied(*events)
+        ends = []
+        for event in events:
+            row, = CLIENT.search('docksync.event',
+                [('key', '=', event['key'])], ['moves'])
+            move, = ADMIN.search('stock.move', [('id', 'in', row['moves'])],
+                ['from_location.code', 'to_location.code'])
+            ends.append((move['from_location.']['code'],
+                    move['to_location.']['code']))
+        self.assertEqual([
+                ('DC1-STO', 'DC1-SCRAP'), ('DC1-SCRAP', 'DC1-STO'),
+                ('DC1-STO', 'DC1-LF')], ends)
+
+    def test_a_place_that_holds_stock_is_no_account(self):
+        for account in ('DC1-DMG', 'NOWHERE'):
+            self.refused('UNKNOWN_LOCATION',
+                document('adjusted', [line(sku(), 1, account=account)]))
+
     def test_a_count_keeps_its_kind_and_a_zero_moves_nothing(self):
         product, same = sku(), sku()
         counted = document('counted', [line(product, -4), line(same, 0)])

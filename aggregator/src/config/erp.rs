@@ -193,6 +193,7 @@ fn read_mapping(section: &Section<'_>, steps: &[EventType]) -> Mapping {
             |_, text| unit(text),
         ),
         statuses: section.pairs("statuses", "a text", |_, text| Some(text.to_owned())),
+        reasons: section.pairs("reasons", "a text", |_, text| Some(text.to_owned())),
         without_document: section.word("without_document", &words).unwrap_or(WithoutDocument::Refuse),
         ..Mapping::default()
     };

@@ -25,8 +25,16 @@ const BATCH: usize = 500;
 const CALL: usize = 200;
 const SITE: &str = "DC01";
 
+/// Rounds of the comparison with and without a document that is never taken: its median counts.
+const ROUNDS: usize = 5;
+const POISON_EVENTS: usize = 50_000;
+
 /// Takes everything at once and keeps the key, as the ERP module does.
-struct Free;
+#[derive(Default)]
+struct Free {
+    /// Document that it refuses.
+    refuses: Option<String>,
+}
 
 impl Consumer for Free {
     fn capability(&self) -> Capability {
@@ -39,7 +47,9 @@ impl Consumer for Free {
         CALL
     }
     fn apply(&mut self, batch: &[Delivery]) -> Vec<Outcome> {
-        batch.iter().map(|_| Outcome::Applied(String::new())).collect()
+        let is_bad = |delivery: &Delivery| self.refuses.as_ref().is_some_and(|d| *d == delivery.event.correlation_id);
+        let refused = || Outcome::Rejected { code: "UNKNOWN_ITEM".to_owned(), reason: "no such item".to_owned() };
+        batch.iter().map(|d| if is_bad(d) { refused() } else { Outcome::Applied(String::new()) }).collect()
     }
     fn look_up(&mut self, _: &Delivery) -> LookUp {
         LookUp::Absent
@@ -54,16 +64,41 @@ pub(super) fn measure(options: &Options, dir: &Path, rows: &mut Rows) -> anyhow:
     let events = if options.quick { EVENTS_QUICK } else { EVENTS };
     let bare = bare(fill(&dir.join("bare.sqlite"), events)?, events)?;
     let store = fill(&dir.join("ledger.sqlite"), events)?;
-    let mut deliverer = Deliverer::open("free", store, Free, Board::default(), 1)?;
+    let rate = events as f64 / drain(store, "free", None)?;
+    // The ceiling is the ledger's own read and update.
+    let row = Row::new("deliver, cost-free destination", rate, "events/s").of(bare);
+    rows.push(row.goal(Goal::AtLeast((bare / 2.0).min(30_000.0))));
+    poison(&dir.join("poison.sqlite"), rows)
+}
+
+/// Seconds until nothing is left to send.
+fn drain(store: SqliteStore, consumer: &str, refuses: Option<String>) -> anyhow::Result<f64> {
+    let mut deliverer = Deliverer::open(consumer, store, Free { refuses }, Board::default(), 1)?;
     let begun = Instant::now();
     let mut now_ms = 1;
     while deliverer.step(now_ms)? != (Step::Idle { until_ms: None }) {
         now_ms += 1;
     }
-    let rate = events as f64 / begun.elapsed().as_secs_f64();
-    // The ceiling is the ledger's own read and update.
-    let row = Row::new("deliver, cost-free destination", rate, "events/s").of(bare);
-    rows.push(row.goal(Goal::AtLeast((bare / 2.0).min(30_000.0))));
+    Ok(begun.elapsed().as_secs_f64())
+}
+
+/// One document in 50,000 events is never taken: what the others lose by it. Each round is a consumer of its own over one ledger.
+fn poison(path: &Path, rows: &mut Rows) -> anyhow::Result<()> {
+    drop(fill(path, POISON_EVENTS)?);
+    let open = || SqliteStore::open(path, Arc::new(|| 1));
+    let bad = receipt(SITE, "R-100", "SKU-100", 1).correlation_id;
+    let (mut with, mut without) = (Vec::new(), Vec::new());
+    for round in 0..ROUNDS {
+        without.push(drain(open()?, &format!("well-{round}"), None)?);
+        with.push(drain(open()?, &format!("ill-{round}"), Some(bad.clone()))?);
+    }
+    let median = |times: &mut Vec<f64>| {
+        times.sort_by(f64::total_cmp);
+        POISON_EVENTS as f64 / times[ROUNDS / 2]
+    };
+    let (with, without) = (median(&mut with), median(&mut without));
+    let row = Row::new("deliver, one document in 50,000 never taken", with, "events/s").of(without);
+    rows.push(row.goal(Goal::PartOf(0.95)));
     Ok(())
 }
 

@@ -4,8 +4,10 @@
 //! the difference that it makes to stock, as an adjustment of its own. A count is told by its difference too: at the moment at
 //! which the ERP hears of it, its book differs from the warehouse's by what is still on the way.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use docksync_proto::{
-    event::{Action, Event, EventType, Line, LineStatus},
+    event::{Action, Event, EventType, Line, LineStatus, Reason},
     identity::traceparent,
 };
 use rust_decimal::Decimal;
@@ -15,6 +17,7 @@ use super::{
     super::Delivery,
     mapping::{self, Mapping, Unmapped},
 };
+use crate::ledger::effect::{StockKey, effect};
 
 /// One document for an ERP.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -64,6 +67,9 @@ pub struct DocumentLine {
     pub short: Option<&'static str>,
     /// Container that holds it.
     pub container: Option<String>,
+    /// Where the ERP books what was found or lost; `None` is where it always does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub account: Option<String>,
 }
 
 /// The document for a delivery; `None` where the ERP need not hear of it.
@@ -80,16 +86,16 @@ pub fn document(delivery: &Delivery, mapping: &Mapping) -> Result<Option<Documen
     let is_correction = delivery.key.len() > 36;
     let is_void = event.action == Action::Void && event.event_type != EventType::ShipmentVoided;
     let (kind, lines) = match event.event_type {
-        _ if is_correction => ("adjusted", differences(delivery, mapping, &warehouse)?),
+        _ if is_correction => ("adjusted", corrected(delivery, mapping, &warehouse)?),
         EventType::ShipmentVoided => ("voided", goods(event, mapping, &warehouse)?),
         EventType::ShipmentConfirmed if is_void => ("voided", goods(event, mapping, &warehouse)?),
-        _ if is_void => ("adjusted", differences(delivery, mapping, &warehouse)?),
+        _ if is_void => ("adjusted", adjusted(delivery, mapping, &warehouse)?),
         EventType::ShipmentConfirmed => ("shipped", goods(event, mapping, &warehouse)?),
         EventType::TransferShipped => ("transferred", transfer(event, mapping, &warehouse)?),
         EventType::ReceiptConfirmed => ("received", received(event, mapping, &warehouse)?),
         EventType::ReturnReceived => ("returned", received(event, mapping, &warehouse)?),
-        EventType::InventoryAdjusted => ("adjusted", differences(delivery, mapping, &warehouse)?),
-        EventType::CycleCountCompleted => ("counted", differences(delivery, mapping, &warehouse)?),
+        EventType::InventoryAdjusted => ("adjusted", adjusted(delivery, mapping, &warehouse)?),
+        EventType::CycleCountCompleted => ("counted", adjusted(delivery, mapping, &warehouse)?),
         EventType::InventoryStatusChanged => ("moved", moved(event, mapping, &warehouse)?),
         EventType::PickConfirmed => ("picked", goods(event, mapping, &warehouse)?),
         EventType::CartonPacked => ("packed", contents(event, mapping)?),
@@ -133,6 +139,7 @@ fn line(line: &Line, quantity: Decimal, mapping: &Mapping) -> Result<DocumentLin
         line: some(if line.source_line_no.is_empty() { &line.line_no } else { &line.source_line_no }),
         short: None,
         container: some(&line.container_ref),
+        account: None,
     })
 }
 
@@ -214,10 +221,50 @@ fn contents(event: &Event, mapping: &Mapping) -> Result<Vec<DocumentLine>, Unmap
     Ok(lines)
 }
 
-/// What the delivery changes in stock, one line for each balance.
-fn differences(delivery: &Delivery, mapping: &Mapping, warehouse: &str) -> Result<Vec<DocumentLine>, Unmapped> {
+/// What an adjustment or a count changes: for each account, by the reasons of the lines, one line for each balance.
+fn adjusted(delivery: &Delivery, mapping: &Mapping, warehouse: &str) -> Result<Vec<DocumentLine>, Unmapped> {
+    if mapping.reasons.is_empty() {
+        return differences(delivery, &delivery.stock, None, mapping, warehouse);
+    }
+    let mut by_account: BTreeMap<Option<String>, Vec<Line>> = BTreeMap::new();
+    for line in &delivery.event.lines {
+        by_account.entry(mapping.account(&line.reason)?).or_default().push(line.clone());
+    }
+    let mut made = Vec::new();
+    for (account, lines) in by_account {
+        let part = Event { lines, ..delivery.event.clone() };
+        made.extend(differences(delivery, &effect(&part, None), account.as_deref(), mapping, warehouse)?);
+    }
+    Ok(made)
+}
+
+/// What a correction changes. Its difference is that of two versions: it has one account, or a person must say which.
+fn corrected(delivery: &Delivery, mapping: &Mapping, warehouse: &str) -> Result<Vec<DocumentLine>, Unmapped> {
+    let is_about_stock =
+        matches!(delivery.event.event_type, EventType::InventoryAdjusted | EventType::CycleCountCompleted);
+    let accounts: BTreeSet<Option<String>> = match is_about_stock {
+        true => delivery.event.lines.iter().map(|line| mapping.account(&line.reason)).collect::<Result<_, _>>()?,
+        false => BTreeSet::from([mapping.account(&Reason::default()).unwrap_or_default()]),
+    };
+    if accounts.len() > 1 {
+        let reason = "the correction has lines with several reasons, and its difference cannot be told apart: edit it"
+            .to_owned();
+        return Err(Unmapped { code: "AMBIGUOUS_REASON", reason });
+    }
+    let account = accounts.into_iter().next().flatten();
+    differences(delivery, &delivery.stock, account.as_deref(), mapping, warehouse)
+}
+
+/// Changes of stock, one line for each balance.
+fn differences(
+    delivery: &Delivery,
+    stock: &BTreeMap<StockKey, i64>,
+    account: Option<&str>,
+    mapping: &Mapping,
+    warehouse: &str,
+) -> Result<Vec<DocumentLine>, Unmapped> {
     let of_sku = |sku: &str| delivery.event.lines.iter().find(|line| line.item.sku == sku);
-    let each = |((sku, lot, status), micros): (&crate::ledger::effect::StockKey, &i64)| {
+    let each = |((sku, lot, status), micros): (&StockKey, &i64)| {
         let uom = of_sku(sku).map_or("", |line| line.uom.as_str());
         let (quantity, unit) = mapping.quantity(Decimal::new(*micros, 6), uom)?;
         Ok(DocumentLine {
@@ -230,9 +277,10 @@ fn differences(delivery: &Delivery, mapping: &Mapping, warehouse: &str) -> Resul
             line: None,
             short: None,
             container: None,
+            account: account.map(str::to_owned),
         })
     };
-    delivery.stock.iter().map(each).collect()
+    stock.iter().map(each).collect()
 }
 
 #[cfg(test)]
@@ -249,7 +297,7 @@ mod tests {
     use super::*;
     use crate::{
         consumers::erp::mapping::{Unit, WithoutDocument},
-        ledger::{Loc, effect::effect},
+        ledger::Loc,
     };
 
     fn event(event_type: EventType, lines: Vec<Line>) -> Event {
@@ -343,6 +391,40 @@ mod tests {
         assert_eq!((unit.code, site.code), ("UNMAPPED_UNIT", "UNMAPPED_SITE"));
         assert!(unit.reason.contains("`PL`") && unit.reason.contains("[consumer.units]"), "{}", unit.reason);
         assert!(site.reason.contains("`DC01`") && site.reason.contains("[consumer.sites]"), "{}", site.reason);
+    }
+
+    #[test]
+    fn what_was_lost_goes_to_the_account_of_its_reason() {
+        let lost = |quantity: i64, code: &str| Line {
+            qty: Some(quantity.into()),
+            reason: Reason { code: code.to_owned(), source_code: "DMG7".to_owned(), ..Reason::default() },
+            ..piece("B")
+        };
+        let reasons = BTreeMap::from([
+            ("damage".to_owned(), "6100".to_owned()),
+            ("sample".to_owned(), "6200".to_owned()),
+            ("DMG7".to_owned(), "6300".to_owned()),
+        ]);
+        let with = |reasons: &BTreeMap<String, String>| Mapping { reasons: reasons.clone(), ..mapping() };
+        let told = |lines: Vec<Line>, mapping: &Mapping, correction| {
+            let made = document(&delivery(event(EventType::InventoryAdjusted, lines), correction), mapping);
+            made.map(|d| d.unwrap().lines.into_iter().map(|l| (l.quantity, l.account)).collect::<Vec<_>>())
+        };
+        let line = |quantity: &str, account: &str| (quantity.to_owned(), Some(account.to_owned()));
+
+        // The source's own code says more than what it was translated to.
+        let by_source = told(vec![lost(-2, "damage")], &with(&reasons), false).unwrap();
+        assert_eq!(by_source, [line("-2", "6300")]);
+        let canonical = BTreeMap::from_iter(reasons.into_iter().filter(|(code, _)| code != "DMG7"));
+        let both = vec![lost(-2, "damage"), lost(-3, "sample"), lost(1, "damage")];
+        assert_eq!(told(both.clone(), &with(&canonical), false).unwrap(), [line("-1", "6100"), line("-3", "6200")]);
+        assert_eq!(told(both, &with(&canonical), true).unwrap_err().code, "AMBIGUOUS_REASON");
+        let unknown = told(vec![lost(-1, "expired")], &with(&canonical), false).unwrap_err();
+        assert_eq!(unknown.code, "UNMAPPED_REASON");
+        assert!(unknown.reason.contains("`DMG7`"), "{}", unknown.reason);
+        let rest = BTreeMap::from([("*".to_owned(), "6999".to_owned())]);
+        assert_eq!(told(vec![lost(-1, "expired")], &with(&rest), false).unwrap(), [line("-1", "6999")]);
+        assert_eq!(told(vec![lost(-1, "expired")], &mapping(), false).unwrap(), [("-1".to_owned(), None)]);
     }
 
     #[test]

@@ -2,13 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use docksync_proto::event::{Event, EventType, RefKind};
+use docksync_proto::event::{Event, EventType, Reason, RefKind};
 use rust_decimal::Decimal;
 
 use super::super::Outcome;
 
 /// Stands for the ERP's warehouse in the name of a location.
 const WAREHOUSE: &str = "{warehouse}";
+
+/// Stands for every reason that is not named.
+const ANY: &str = "*";
 
 /// A unit of the ERP, and how many of it one of ours makes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,6 +54,9 @@ pub struct Mapping {
     pub units: BTreeMap<String, Unit>,
     /// Its location for each stock status but available; `{warehouse}` is replaced.
     pub statuses: BTreeMap<String, String>,
+    /// Where the ERP books what was found or lost, by the source's code of the reason or the canonical one; `*` is for all others. Empty
+    /// where it books all in one place.
+    pub reasons: BTreeMap<String, String>,
     /// What happens where it has no document.
     pub without_document: WithoutDocument,
 }
@@ -78,6 +84,7 @@ impl Default for Mapping {
             items: BTreeMap::new(),
             units: BTreeMap::new(),
             statuses: BTreeMap::new(),
+            reasons: BTreeMap::new(),
             without_document: WithoutDocument::Refuse,
         }
     }
@@ -131,6 +138,20 @@ impl Mapping {
             None if uom.is_empty() || uom == "EA" => Ok((quantity.normalize(), None)),
             None => Err(missing("UNMAPPED_UNIT", "unit for", uom, "units")),
         }
+    }
+
+    /// Where the ERP books what was found or lost for this reason; `None` is where it always does.
+    ///
+    /// # Errors
+    /// [`Unmapped`].
+    pub fn account(&self, reason: &Reason) -> Result<Option<String>, Unmapped> {
+        if self.reasons.is_empty() {
+            return Ok(None);
+        }
+        let known =
+            [reason.source_code.as_str(), &reason.code, ANY].into_iter().find_map(|code| self.reasons.get(code));
+        let told = if reason.source_code.is_empty() { &reason.code } else { &reason.source_code };
+        known.cloned().map(Some).ok_or_else(|| missing("UNMAPPED_REASON", "account for reason", told, "reasons"))
     }
 
     /// The ERP's location for a stock status; `None` is where its available stock lies.

@@ -33,7 +33,8 @@ class Line:
     __slots__ = (
         'position', 'code', 'quantity', 'symbol', 'lot_number',
         'location_code', 'to_location_code', 'label', 'short', 'container',
-        'product', 'unit', 'lot', 'location', 'to_location')
+        'account_code', 'product', 'unit', 'lot', 'location', 'to_location',
+        'account')
 
     @property
     def amount(self):
@@ -89,7 +90,8 @@ class Document:
                 ('code', 'product'), ('symbol', 'unit'),
                 ('lot_number', 'lot'), ('location_code', 'location'),
                 ('to_location_code', 'to_location'), ('label', 'line'),
-                ('short', 'short'), ('container', 'container')):
+                ('short', 'short'), ('container', 'container'),
+                ('account_code', 'account')):
             value = raw.get(source)
             if value is not None and not isinstance(value, str):
                 self._malformed(f'lines[{position}].{source}')
@@ -113,7 +115,7 @@ class Document:
             refuse(self, 'QUANTITY', 'msg_quantity_sign',
                 line=self.line_label(line), quantity=text, kind=self.kind)
         line.product = line.unit = line.lot = None
-        line.location = line.to_location = None
+        line.location = line.to_location = line.account = None
         return line
 
     @property
@@ -161,7 +163,8 @@ class Catalog:
 
     def _locations(self, lines):
         codes = {l.location_code for l in lines} | {
-            l.to_location_code for l in lines}
+            l.to_location_code for l in lines} | {
+            l.account_code for l in lines}
         codes.discard(None)
         self.locations = {}
         if codes:
@@ -248,6 +251,20 @@ class Catalog:
             else:
                 line.to_location = self.place(
                     document, line, line.to_location_code)
+
+        if line.account_code:
+            line.account = self.lost_found(document, line)
+
+    def lost_found(self, document, line):
+        "Where what was found or lost for this reason is booked: it belongs to no warehouse, or to this one."
+        found = [l for l in self.locations.get(line.account_code, [])
+            if l.type == 'lost_found'
+            and l.warehouse in {None, document.warehouse}]
+        if len(found) != 1:
+            refuse(document, 'UNKNOWN_LOCATION', 'msg_account',
+                line=document.line_label(line), location=line.account_code,
+                site=document.site, count=len(found))
+        return found[0]
 
     def exact(self, document, line, unit):
         "The line's quantity in the unit; refused where the unit cannot hold it."

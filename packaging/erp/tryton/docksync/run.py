@@ -73,10 +73,11 @@ class Run:
     # Moves without a document of the ERP
 
     def _adjusted(self, document):
-        lost = document.warehouse.lost_found_location
-        if lost is None:
-            refuse(document, 'SETUP', 'msg_lost_found', site=document.site)
         for line in document.lines:
+            lost = line.account or document.warehouse.lost_found_location
+            if lost is None:
+                refuse(document, 'SETUP', 'msg_lost_found',
+                    site=document.site)
             if line.quantity > 0:
                 self.move(document, line, lost, line.location)
             elif line.quantity < 0:

@@ -176,6 +176,7 @@ impl ErpNext {
             stock_unit: item.stock_unit,
             from,
             to,
+            account: line.account.clone(),
         })
     }
 

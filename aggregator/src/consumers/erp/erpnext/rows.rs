@@ -38,6 +38,8 @@ pub(super) struct Goods {
     pub(super) batch: Option<String>,
     pub(super) from: Option<String>,
     pub(super) to: Option<String>,
+    /// Account of what was found or lost; the company's own where none is named.
+    pub(super) account: Option<String>,
 }
 
 /// Rows of an order's document: each mapped row up to what is open, what is more on the last of its item.
@@ -94,6 +96,9 @@ pub(super) fn of_entry(good: &Goods) -> Told<Value> {
         "item_code": good.item, "qty": exact(good.quantity)?, "uom": good.unit, "stock_uom": good.unit,
         "conversion_factor": 1, "s_warehouse": good.from, "t_warehouse": good.to,
     });
+    if let Some(account) = &good.account {
+        row["expense_account"] = json!(account);
+    }
     set_batch(&mut row, good);
     Ok(row)
 }
@@ -165,6 +170,7 @@ mod tests {
             batch: None,
             from: Some("Stores - A".to_owned()),
             to: None,
+            account: None,
         }
     }
 
@@ -202,6 +208,14 @@ mod tests {
         assert_eq!(code(of_order(&dozens, &[Goods { unit: "Box".to_owned(), ..goods(2) }], false)), "UNIT");
         assert_eq!(code(of_order(&[mapped("a", 4.0, "Dozen", 7.0)], &[goods(2)], false)), "UNIT");
         assert_eq!(code(of_order(&[], &[goods(1)], false)), "UNMATCHED_LINE");
+    }
+
+    #[test]
+    fn what_was_lost_names_its_account_and_otherwise_none() {
+        let of_reason = Goods { account: Some("6100 - Damage - A".to_owned()), ..goods(3) };
+
+        assert_eq!(of_entry(&of_reason).unwrap()["expense_account"], json!("6100 - Damage - A"));
+        assert_eq!(of_entry(&goods(3)).unwrap().get("expense_account"), None);
     }
 
     #[test]

@@ -77,7 +77,10 @@ impl Odoo {
         let other = line.to_location.as_deref();
         let (from, to) = match document.kind {
             // Where stock is, and where what is lost of it goes or found of it comes from.
-            "adjusted" | "counted" => self.correction(document, &product, place, signed)?,
+            "adjusted" | "counted" => {
+                let account = line.account.as_deref().map(|name| self.location(name)).transpose()?;
+                self.correction(document, (&product, account), place, signed)?
+            }
             "received" | "returned" | "voided" => (None, other.map(|name| self.location(name)).transpose()?.or(place)),
             // The other end is another warehouse, which receives by a transfer of its own.
             "transferred" => (place, None),
@@ -98,11 +101,11 @@ impl Odoo {
     fn correction(
         &mut self,
         document: &Document,
-        product: &Product,
+        (product, account): (&Product, Option<i64>),
         place: Option<i64>,
         signed: Decimal,
     ) -> Told<(Option<i64>, Option<i64>)> {
-        let loss = product.loss.ok_or_else(|| {
+        let loss = account.or(product.loss).ok_or_else(|| {
             reject("ERP_SETUP", format!("product {} of Odoo has no inventory location", product.code))
         })?;
         let place = match place {
