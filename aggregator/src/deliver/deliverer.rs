@@ -324,6 +324,10 @@ impl<B: Books, C: Consumer> Deliverer<B, C> {
         for (site, loc) in questions {
             let delivery = self.delivery(loc)?;
             let answer = self.consumer.look_up(&delivery);
+            if !matches!(answer, LookUp::Found(_)) {
+                // To read it from the ledger once more would take its whole batch.
+                self.cache.insert(loc, delivery);
+            }
             if let LookUp::NoAnswer { class, reason } = &answer {
                 changes.extend(self.watch.fault(*class, None, reason, now_ms));
                 break;
@@ -371,7 +375,8 @@ impl<B: Books, C: Consumer> Deliverer<B, C> {
             return Err(DeliverError::Outcomes { consumer: self.name.clone(), found, expected });
         }
         let mut after = self.watch.heed(&outcomes, now_ms);
-        match outcomes.iter().any(Outcome::is_fault) {
+        // An answer that is lost beside others costs the time of the call, and no more.
+        match outcomes.iter().any(|o| matches!(o, Outcome::Retry { .. })) || outcomes.iter().all(Outcome::is_fault) {
             true => self.tempo.failed(),
             false => self.tempo.answered(batch.len(), took),
         }

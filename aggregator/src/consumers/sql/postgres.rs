@@ -203,13 +203,15 @@ fn tell(ended: Result<(), tokio_postgres::Error>) {
 
 /// Makes the tables where they are not.
 async fn prepare(client: &mut Client, schema: &str) -> Result<(), Fault> {
-    let is_there = "SELECT to_regclass('docksync_cursor') IS NOT NULL";
-    if client.query_one(is_there, &[]).await?.get(0) {
+    // By the catalogue's rows: a look-up by name may come from the connection's cache, older than what another program just made.
+    let is_there =
+        "SELECT EXISTS (SELECT 1 FROM pg_catalog.pg_tables WHERE schemaname = $1 AND tablename = 'docksync_cursor')";
+    if client.query_one(is_there, &[&schema]).await?.get(0) {
         return Ok(());
     }
     let transaction = client.transaction().await?;
     transaction.execute("SELECT pg_advisory_xact_lock($1)", &[&TABLES_LOCK]).await?;
-    if !transaction.query_one(is_there, &[]).await?.get::<_, bool>(0) {
+    if !transaction.query_one(is_there, &[&schema]).await?.get::<_, bool>(0) {
         transaction.batch_execute(&format!("CREATE SCHEMA IF NOT EXISTS {schema};{TABLES}")).await?;
     }
     transaction.commit().await?;

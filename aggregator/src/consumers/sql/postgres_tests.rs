@@ -144,7 +144,7 @@ fn two_programs_that_meet_make_the_tables_and_each_effect_once() {
 
     let applied = outcomes.iter().flatten().filter(|o| matches!(o, Outcome::Applied(_))).count();
     let already = outcomes.iter().flatten().filter(|o| matches!(o, Outcome::AlreadyApplied(_))).count();
-    assert_eq!((applied, already), (100, 100), "{outcomes:?}");
+    assert_eq!((applied, already), (100, 100), "{:?}", outcomes.iter().flatten().find(|o| o.is_fault()));
     let keys: BTreeSet<String> =
         postgres.server.ask("SELECT event_id FROM docksync.docksync_event").lines().map(str::to_owned).collect();
     assert_eq!(keys.len(), 100);
