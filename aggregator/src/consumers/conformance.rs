@@ -244,7 +244,7 @@ fn faults_of_the_destination_are_no_event_s<B: Bench>(make: &impl Fn() -> B) {
 /// From a real ledger, by the machine of deliveries: each third write loses its answer, and the program ends after every few steps.
 fn a_line_that_breaks_and_a_program_that_dies_double_nothing<B: Bench>(bench: &B) {
     const STEPS_OF_A_LIFE: usize = 3;
-    const LIVES_MAX: usize = 200;
+    const LIVES_MAX: usize = 1_000;
     let dir = tempfile::tempdir().expect("a folder");
     let open = || SqliteStore::open(&dir.path().join("ledger.sqlite"), Arc::new(|| 1)).expect("the ledger opens");
     let numbers = 1..=DOCUMENTS;
@@ -270,7 +270,13 @@ fn a_line_that_breaks_and_a_program_that_dies_double_nothing<B: Bench>(bench: &B
         }
     }
 
-    assert!(is_over, "the deliveries never came to rest");
+    let waiting =
+        Store::reads(&open()).deliveries("erp", &SiteId::new("DC01").expect("a site")).expect("they are read");
+    assert!(
+        is_over,
+        "the deliveries never came to rest: {} effects at {now_ms} ms, waiting {waiting:?}",
+        bench.total()
+    );
     let parked = Store::reads(&open()).parked(10).expect("it is read");
     assert!(parked.is_empty(), "{parked:?}");
     assert_eq!(bench.total(), events.len());

@@ -10,9 +10,11 @@ use std::{
 
 use anyhow::Context as _;
 use docksync_aggregator::consumers::erp::{
+    balances::Stocked,
     mapping::Mapping,
     tryton::{
         Tryton as Connector,
+        plain::Plain,
         rpc::{Access, Rpc},
     },
 };
@@ -62,12 +64,25 @@ impl Tryton {
     /// # Errors
     /// Where the script fails; with its words.
     pub fn start(dir: &Path, seed: Seed<'_>) -> anyhow::Result<Self> {
+        Self::start_with(dir, seed, &[])
+    }
+
+    /// Brings one up without our module.
+    ///
+    /// # Errors
+    /// Where the script fails; with its words.
+    pub fn start_plain(dir: &Path, seed: Seed<'_>) -> anyhow::Result<Self> {
+        Self::start_with(dir, seed, &[("TRYTON_CONNECTOR", "")])
+    }
+
+    fn start_with(dir: &Path, seed: Seed<'_>, more: &[(&'static str, &str)]) -> anyhow::Result<Self> {
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-        let seed = vec![
+        let mut seed = vec![
             ("TRYTON_SEED_SITES", seed.sites.join(" ")),
             ("TRYTON_SEED_PRODUCTS", seed.products.to_string()),
             ("TRYTON_SEED_SHIPMENTS", seed.shipments.to_string()),
         ];
+        seed.extend(more.iter().map(|(key, value)| (*key, (*value).to_owned())));
         let access = Access {
             url: format!("http://127.0.0.1:{port}"),
             database: String::new(),
@@ -158,6 +173,20 @@ impl Tryton {
         let balances = connector.stock(site).map_err(|failure| anyhow::anyhow!("no stock of {site}: {failure:?}"))?;
         let mut sums = BTreeMap::new();
         for ((product, ..), quantity) in balances {
+            *sums.entry(product).or_insert(Decimal::ZERO) += quantity;
+        }
+        Ok(sums)
+    }
+
+    /// As [`Tryton::stock`], of a server without our module.
+    ///
+    /// # Errors
+    /// Where the server does not answer.
+    pub fn plain_stock(&self, site: &str) -> anyhow::Result<BTreeMap<String, Decimal>> {
+        let mut connector = Plain::new(self.access.clone(), Mapping::default(), self.runtime.handle().clone())?;
+        let told = Stocked::stock(&mut connector, site).map_err(|why| anyhow::anyhow!("no stock of {site}: {why}"))?;
+        let mut sums = BTreeMap::new();
+        for (product, _, _, quantity) in told {
             *sums.entry(product).or_insert(Decimal::ZERO) += quantity;
         }
         Ok(sums)

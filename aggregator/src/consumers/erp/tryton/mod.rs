@@ -1,4 +1,4 @@
-//! Tryton 8.2 through its module `docksync` (in `packaging/erp/tryton`), which keeps the key of every event it has applied.
+//! Tryton 8.2. [`plain`] takes it as it is; this is the way through its module `docksync` (in `packaging/erp/tryton`), which keeps the key of every event it has applied.
 //!
 //! One call carries many documents and is one transaction there: all are applied or none. A document that is refused is named, taken
 //! out and answered for; the rest goes again. What was lost on the way goes again too, for a key that is known there has no
@@ -6,6 +6,7 @@
 
 #[cfg(test)]
 mod double;
+pub mod plain;
 pub mod rpc;
 
 use std::collections::BTreeMap;
@@ -74,6 +75,19 @@ impl Tryton {
         }
         self.is_greeted = true;
         Ok(version)
+    }
+
+    /// Whether the module is there, for this user or another.
+    ///
+    /// # Errors
+    /// [`Failure`] where the server does not say.
+    pub fn has_module(&mut self) -> Result<bool, Failure> {
+        match self.rpc.call("model.docksync.event.version", &[]) {
+            Ok(_) => Ok(true),
+            // The server's words for a model that it does not have.
+            Err(Failure::Refused(refusal)) => Ok(!refusal.kind.contains("docksync.event")),
+            Err(other) => Err(other),
+        }
     }
 
     /// Balances of a site's warehouse that are not zero, in Tryton's words.

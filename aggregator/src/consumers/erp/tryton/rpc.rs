@@ -70,17 +70,25 @@ impl Rpc {
     /// # Errors
     /// [`Failure`].
     pub fn call(&mut self, method: &str, params: &[Value]) -> Result<Value, Failure> {
+        self.call_with(method, params, &Value::Null)
+    }
+
+    /// [`Rpc::call`] with more in its context: an object.
+    ///
+    /// # Errors
+    /// [`Failure`].
+    pub fn call_with(&mut self, method: &str, params: &[Value], more: &Value) -> Result<Value, Failure> {
         let was_logged_in = self.session.is_some();
-        match self.call_once(method, params) {
+        match self.call_once(method, params, more) {
             Err(Failure::Fault { class: FaultClass::Auth, .. }) if was_logged_in => {
                 self.session = None;
-                self.call_once(method, params)
+                self.call_once(method, params, more)
             }
             other => other,
         }
     }
 
-    fn call_once(&mut self, method: &str, params: &[Value]) -> Result<Value, Failure> {
+    fn call_once(&mut self, method: &str, params: &[Value], more: &Value) -> Result<Value, Failure> {
         if self.session.is_none() {
             self.session = Some(self.log_in()?);
         }
@@ -88,7 +96,11 @@ impl Rpc {
             return Err(Failure::Unknown { reason: "no session".to_owned(), was_answered: false });
         };
         let mut all = params.to_vec();
-        all.push(session.context.clone());
+        let mut context = session.context.clone();
+        if let (Some(context), Some(more)) = (context.as_object_mut(), more.as_object()) {
+            context.extend(more.clone());
+        }
+        all.push(context);
         let authorization = session.authorization.clone();
         self.post(method, &all, Some(authorization))
     }
@@ -173,6 +185,8 @@ fn refusal(error: &Value) -> Refusal {
     let part = |n: usize| error[1].get(n).and_then(Value::as_str).unwrap_or_default().to_owned();
     let (message, description) =
         if error[1].is_array() { (part(first), part(first + 1)) } else { (text(&error[1]), String::new()) };
+    // A warning is passed over by its name, and says nothing more.
+    let description = if kind == "UserWarning" { part(0) } else { description };
     Refusal { kind, message, description }
 }
 
