@@ -4,6 +4,14 @@
 
 use std::{collections::BTreeMap, path::Path, time::Duration};
 
+use docksync_aggregator::{
+    consumers::{Consumer as _, Delivery, LookUp, Outcome},
+    ledger::{Loc, effect::effect},
+};
+use docksync_proto::{
+    event::{Event, EventTime, EventType, Item, Line as EventLine, RefKind, Reference},
+    site::SiteId,
+};
 use docksync_tests::harness::{
     await_that,
     centre::Centre,
@@ -151,4 +159,98 @@ fn without_the_module_each_effect_is_there_once_whatever_is_killed() {
 fn shipped(orders: &[Order], item: &str) -> i64 {
     let lines = orders[..2].iter().flat_map(|order| &order.lines).filter(|(of, _)| of == item);
     lines.map(|(_, quantity)| quantity.to_string().parse::<i64>().unwrap()).sum()
+}
+
+/// Pieces in a purchase's open moves and their products.
+fn open_moves(tryton: &Tryton, reference: &str) -> Vec<(String, i64)> {
+    let mut rpc = tryton.rpc().unwrap();
+    let params = [json!([["reference", "=", reference]]), json!(0), json!(1), json!(null), json!(["moves"])];
+    let found = rpc.call("model.purchase.purchase.search_read", &params).unwrap();
+    let moves =
+        rpc.call("model.stock.move.read", &[found[0]["moves"].clone(), json!(["product.code", "quantity"])]).unwrap();
+    let each =
+        |row: &Value| (row["product."]["code"].as_str().unwrap().to_owned(), row["quantity"].as_f64().unwrap() as i64);
+    moves.as_array().unwrap().iter().map(each).collect()
+}
+
+fn line_of(sku: &str, quantity: i64) -> EventLine {
+    EventLine {
+        item: Item { sku: sku.to_owned(), ..Item::default() },
+        uom: "EA".to_owned(),
+        qty: Some(quantity.into()),
+        ..EventLine::default()
+    }
+}
+
+fn delivery(n: u128, kind: EventType, reference: (RefKind, &str), lines: Vec<EventLine>) -> Delivery {
+    let site = SiteId::new("DC01").unwrap();
+    let at: jiff::Timestamp = "2026-11-23T15:00:00Z".parse().unwrap();
+    let mut event = Event::new(kind, site.clone(), EventTime::utc(at), at);
+    event.references = vec![Reference { kind: reference.0, value: reference.1.to_owned(), date: None }];
+    event.lines = lines;
+    let id = uuid::Uuid::from_u128(n);
+    let stock = effect(&event, None);
+    let loc = Loc::new(i64::try_from(n).unwrap(), 0);
+    Delivery { site, loc, epoch: 1, seq: 1, id, key: id.to_string(), event, stock }
+}
+
+#[test]
+fn receipts_returns_and_moves_are_tryton_s_own_documents() {
+    let dir = tempfile::tempdir().unwrap();
+    let tryton = Tryton::start_plain(&dir.path().join("tryton"), SEED).unwrap();
+    let before = tryton.plain_stock("DC01").unwrap();
+    let mut plain = tryton.plain(&[("damaged", "{warehouse}-DMG")]).unwrap();
+    let order = tryton.orders(120).unwrap().into_iter().find(|order| order.site == "DC01").unwrap();
+    let pieces = |quantity: rust_decimal::Decimal| i64::try_from(quantity).unwrap();
+    let open = open_moves(&tryton, "PO-20001");
+    let (came, ordered) = (open[0].0.clone(), open[0].1);
+    let received =
+        EventLine { qty_received: Some((ordered - 2).into()), qty_damaged: Some(3.into()), ..line_of(&came, 0) };
+    let whole: Vec<EventLine> = order.lines.iter().map(|(sku, quantity)| line_of(sku, pieces(*quantity))).collect();
+    let (sold, first) = (order.lines[0].0.clone(), pieces(order.lines[0].1));
+    let order_ref = (RefKind::So, order.reference.as_str());
+    let aside = EventLine { stock_status_to: "damaged".to_owned(), ..line_of("SKU-0007", 4) };
+    let batch = [
+        delivery(1, EventType::ReceiptConfirmed, (RefKind::Po, "PO-20001"), vec![received]),
+        delivery(2, EventType::ShipmentConfirmed, order_ref, whole.clone()),
+        delivery(3, EventType::ReturnReceived, order_ref, vec![line_of(&sold, 1)]),
+        delivery(4, EventType::InventoryStatusChanged, (RefKind::Adjustment, "M-1"), vec![aside]),
+        delivery(5, EventType::ReceiptConfirmed, (RefKind::Po, "PO-20001"), vec![line_of("SKU-0200", 1)]),
+        delivery(6, EventType::TransferShipped, (RefKind::Transfer, "T-1"), vec![line_of("SKU-0007", 1)]),
+    ];
+
+    let first_time = plain.apply(&batch);
+    let again = plain.apply(&batch);
+    let told: Vec<LookUp> = batch[..4].iter().map(|delivery| plain.look_up(delivery)).collect();
+
+    for (at, outcome) in first_time[..4].iter().enumerate() {
+        let Outcome::Applied(name) = outcome else { panic!("{at}: {outcome:?}") };
+        assert_eq!(again[at], Outcome::AlreadyApplied(name.clone()));
+        assert_eq!(told[at], LookUp::Found(name.clone()));
+    }
+    let code = |outcome: &Outcome| match outcome {
+        Outcome::Rejected { code, .. } => code.clone(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!([code(&first_time[4]), code(&first_time[5])], ["UNMATCHED_LINE", "NEEDS_MODULE"]);
+    let after = tryton.plain_stock("DC01").unwrap();
+    let change = |sku: &str| pieces((after[sku] - before[sku]).normalize());
+    // A product of two of these documents has the sum of both.
+    let both = |sku: &str| {
+        let mut sum = if sku == came { ordered - 2 } else { 0 };
+        sum -= order.lines.iter().filter(|(of, _)| of == sku).map(|(_, quantity)| pieces(*quantity)).sum::<i64>();
+        sum + i64::from(sku == sold)
+    };
+    for sku in [&came, &sold, &"SKU-0007".to_owned()] {
+        assert_eq!(change(sku), both(sku), "{sku}");
+    }
+    assert_eq!(
+        open_moves(&tryton, "PO-20001").iter().filter(|(sku, q)| *sku == came && *q == 2).count(),
+        1,
+        "what is short stays open"
+    );
+    assert!(first >= 1);
+    let damaged = tryton.plain_places("DC01").unwrap();
+    assert_eq!(damaged.get(&(came, "DC01-DMG".to_owned())).map(|q| pieces(q.normalize())), Some(3));
+    assert_eq!(damaged.get(&("SKU-0007".to_owned(), "DC01-DMG".to_owned())).map(|q| pieces(q.normalize())), Some(4));
 }

@@ -183,13 +183,31 @@ impl Tryton {
     /// # Errors
     /// Where the server does not answer.
     pub fn plain_stock(&self, site: &str) -> anyhow::Result<BTreeMap<String, Decimal>> {
-        let mut connector = Plain::new(self.access.clone(), Mapping::default(), self.runtime.handle().clone())?;
-        let told = Stocked::stock(&mut connector, site).map_err(|why| anyhow::anyhow!("no stock of {site}: {why}"))?;
         let mut sums = BTreeMap::new();
-        for (product, _, _, quantity) in told {
+        for ((product, _), quantity) in self.plain_places(site)? {
             *sums.entry(product).or_insert(Decimal::ZERO) += quantity;
         }
         Ok(sums)
+    }
+
+    /// Balances by product and place of a server without our module; available stock has no place.
+    ///
+    /// # Errors
+    /// Where the server does not answer.
+    pub fn plain_places(&self, site: &str) -> anyhow::Result<BTreeMap<(String, String), Decimal>> {
+        let told = Stocked::stock(&mut self.plain(&[])?, site);
+        let told = told.map_err(|why| anyhow::anyhow!("no stock of {site}: {why}"))?;
+        Ok(told.into_iter().map(|(product, _, place, quantity)| ((product, place), quantity)).collect())
+    }
+
+    /// A connector of our own to a server without our module; with places for stock statuses.
+    ///
+    /// # Errors
+    /// Where it cannot be set up.
+    pub fn plain(&self, statuses: &[(&str, &str)]) -> anyhow::Result<Plain> {
+        let statuses = statuses.iter().map(|(status, place)| ((*status).to_owned(), (*place).to_owned())).collect();
+        let mapping = Mapping { statuses, ..Mapping::default() };
+        Ok(Plain::new(self.access.clone(), mapping, self.runtime.handle().clone())?)
     }
 
     /// Orders that wait to be shipped, at most `limit`.

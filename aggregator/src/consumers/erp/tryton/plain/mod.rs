@@ -137,8 +137,8 @@ impl Plain {
                 Some(own) => own,
                 None => self.make(document, part)?,
             };
-            names.push(own.name());
-            self.finish(document, part, own)?;
+            // Some get their number on the way.
+            names.push(self.finish(document, part, own)?.name());
         }
         let names = names.join(", ");
         Ok(if was_there { Outcome::AlreadyApplied(names) } else { Outcome::Applied(names) })

@@ -133,7 +133,7 @@ impl Plain {
     }
 
     /// Takes it to its end.
-    pub(super) fn finish(&mut self, document: &Document, part: &Part, own: Own) -> Told<()> {
+    pub(super) fn finish(&mut self, document: &Document, part: &Part, own: Own) -> Told<Own> {
         match part {
             Part::Shipment { goods, .. } => self.ship(document, goods, own),
             Part::Receipt { goods, .. } => self.receive(goods, own),
@@ -173,7 +173,7 @@ impl Plain {
     }
 
     /// Presses the button of each state until it is done.
-    pub(super) fn walk(&mut self, mut own: Own, buttons: &[(&str, &str)]) -> Told<()> {
+    pub(super) fn walk(&mut self, mut own: Own, buttons: &[(&str, &str)]) -> Told<Own> {
         while !own.is_done() {
             if own.state == "cancelled" {
                 return Err(Outcome::NeedsDecision { reason: format!("{} was cancelled in Tryton", own.name()) });
@@ -189,7 +189,7 @@ impl Plain {
             }
             own = next;
         }
-        Ok(())
+        Ok(own)
     }
 }
 

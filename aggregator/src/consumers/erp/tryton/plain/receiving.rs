@@ -49,7 +49,7 @@ impl Plain {
     }
 
     /// Sets its moves to what came, and takes it to done.
-    pub(super) fn receive(&mut self, goods: &[Goods], own: Own) -> Told<()> {
+    pub(super) fn receive(&mut self, goods: &[Goods], own: Own) -> Told<Own> {
         if own.state == "draft" {
             let rows = self.records(IN, &json!([own.id]), &["incoming_moves"])?;
             let ids = rows.first().map(|row| row["incoming_moves"].clone()).unwrap_or_default();

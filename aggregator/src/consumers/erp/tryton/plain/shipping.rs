@@ -84,7 +84,7 @@ impl Plain {
 
     /// Sets its moves to what went and takes it to done. What stands there already is not written again: after a lost answer it goes
     /// on from where it was.
-    pub(super) fn ship(&mut self, document: &Document, goods: &[Goods], mut own: Own) -> Told<()> {
+    pub(super) fn ship(&mut self, document: &Document, goods: &[Goods], mut own: Own) -> Told<Own> {
         let ids = json!([own.id]);
         if own.state == "draft" || (own.state == "assigned" && self.missing(document, goods, &own)?.is_some()) {
             // Only a waiting shipment can be changed; going back there makes its moves anew.
