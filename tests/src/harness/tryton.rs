@@ -178,6 +178,14 @@ impl Tryton {
         Ok(sums)
     }
 
+    /// A connector of our own through our module.
+    ///
+    /// # Errors
+    /// Where it cannot be set up.
+    pub fn connector(&self) -> anyhow::Result<Connector> {
+        Ok(Connector::new(self.access.clone(), Mapping::default(), self.runtime.handle().clone())?)
+    }
+
     /// As [`Tryton::stock`], of a server without our module.
     ///
     /// # Errors

@@ -8,7 +8,7 @@ use super::{
     catalog::Warehouse,
     goods::{Filled, Goods, MOVE_FIELDS, date, exact, fill, write_params},
     id_of,
-    parts::{IN, Own, RETURN, ambiguous},
+    parts::{IN, INCOMING, Own, RETURN, ambiguous},
 };
 use crate::consumers::erp::{document::Document, single::reject};
 
@@ -57,7 +57,7 @@ impl Plain {
             let filled = fill(&moves, goods)?;
             self.tell("model.stock.move.write", &write_params(&filled, None)?)?;
         }
-        self.walk(own, &[("draft", "receive"), ("received", "do")])
+        self.walk(own, &INCOMING)
     }
 
     /// A return of what the order's shipments took away.

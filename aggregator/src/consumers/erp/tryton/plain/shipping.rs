@@ -105,11 +105,11 @@ impl Plain {
         self.walk(
             own,
             &[
-                ("waiting", "assign_force"),
-                ("assigned", "pick"),
-                ("picked", "pack"),
-                ("packed", "do"),
-                ("shipped", "do"),
+                ("waiting", "assign_force", "assigned"),
+                ("assigned", "pick", "picked"),
+                ("picked", "pack", "packed"),
+                ("packed", "do", "done"),
+                ("shipped", "do", "done"),
             ],
         )
     }
