@@ -16,6 +16,7 @@
 
 mod context;
 mod event;
+mod fields;
 mod ids;
 mod json;
 mod meaning;
@@ -31,7 +32,7 @@ mod words;
 use std::io::{self, Cursor, Read};
 
 use docksync_proto::event::Interchange;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::{
     DecodeError, PassEnd,
@@ -42,6 +43,7 @@ use super::{
     xml::{self, Node, Step, Stop, Take, Xml},
 };
 use context::Context;
+use fields::Fields;
 use memory::Memory;
 
 /// Most bytes of one event in JSON, and of all that stands beside the events.
@@ -57,7 +59,7 @@ pub(super) const SNAPSHOT_LINES_MAX: usize = 500;
 /// An event of the source, in the shape of EPCIS 2.0 JSON.
 #[derive(Debug)]
 struct Found {
-    event: Map<String, Value>,
+    event: Fields,
     /// The event's own `@context`.
     context: Option<Value>,
     place: Place,
@@ -153,7 +155,7 @@ fn read_xml<R: Read>(mut xml: Xml<R>, messages: &mut Messages<'_, '_>, memory: &
         at += 1;
         let (place, lines) = (Place { line_no: node.line_no, offset: node.offset }, node.lines());
         let found = Found {
-            event: if is_whole { tree::event(node) } else { Map::new() },
+            event: if is_whole { tree::event(node) } else { Fields::default() },
             context: None,
             place,
             lines,
