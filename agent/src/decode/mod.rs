@@ -66,8 +66,8 @@ use uuid::Uuid;
 
 use crate::queue::capture::HeldLine;
 use assign::Tools;
-use charset::Utf8Reader;
-use declared::Declared;
+use charset::{Checked, Utf8Reader};
+use declared::Declaration;
 use documents::Outcome;
 use message::Messages;
 use moment::Clockwork;
@@ -294,13 +294,25 @@ impl Decoder {
         file: &FileFacts,
         keep: &mut dyn Keep,
     ) -> Result<Survey, DecodeError> {
-        let (charset, charset_doubt) = self.charset(input)?;
-        let first = self.first_pass(input, file, charset, Envelopes::Followed, keep)?;
-        let (end, tally, repeats) = match first {
+        let declaration = self.declaration(input)?;
+        let assumed = declaration.charset.unwrap_or(Charset::Utf8);
+        let mut input = Checked::new(input, declaration.charset.is_none());
+        let mut first = self.first_pass(&mut input, file, assumed, Envelopes::Followed, keep);
+        let charset = match declaration.charset {
+            Some(charset) => charset,
+            // It was read as what nearly all files are, and its bytes are.
+            None if input.is_utf8(first.is_err()).map_err(DecodeError::Read)? => Charset::Utf8,
+            None => {
+                keep.forget();
+                first = self.first_pass(&mut input, file, Charset::Windows1252, Envelopes::Followed, keep);
+                Charset::Windows1252
+            }
+        };
+        let (end, tally, repeats) = match first? {
             Some(done) => done,
             None => {
                 keep.forget();
-                self.first_pass(input, file, charset, Envelopes::First, keep)?.unwrap_or_default()
+                self.first_pass(&mut input, file, charset, Envelopes::First, keep)?.unwrap_or_default()
             }
         };
         let mut refusals = end.refusals;
@@ -314,7 +326,7 @@ impl Decoder {
             refusals.clone_from(&bad);
         }
         let PassEnd { header, lines, records, mut warnings, answers, outline, .. } = end;
-        warnings.extend(charset_doubt);
+        warnings.extend(declaration.doubt(charset));
         Ok(Survey {
             charset,
             header,
@@ -336,7 +348,7 @@ impl Decoder {
     #[expect(clippy::type_complexity, reason = "three results that only the survey puts together")]
     fn first_pass<R: Read + Seek>(
         &self,
-        input: &mut R,
+        input: &mut Checked<'_, R>,
         file: &FileFacts,
         charset: Charset,
         envelopes: Envelopes<'_>,
@@ -390,18 +402,25 @@ impl Decoder {
         // Without a held line every rule of the contract is known to be met.
         let is_trusted = survey.held == 0;
         let envelopes = survey.outline.as_ref().map_or(Envelopes::First, Envelopes::Known);
-        self.pass(input, file, survey.charset, is_trusted, envelopes, &mut |record, outcome| match outcome {
-            Outcome::Event(event, _) => {
-                // A withdrawal or a replacement names the fact that it is about: it is no second one.
-                let is_new = event.action == Action::Add;
-                if is_new && numberer.is_needed() {
-                    event.ordinal = numberer.next(identity::event_id(event));
+        self.pass(
+            &mut Checked::new(input, false),
+            file,
+            survey.charset,
+            is_trusted,
+            envelopes,
+            &mut |record, outcome| match outcome {
+                Outcome::Event(event, _) => {
+                    // A withdrawal or a replacement names the fact that it is about: it is no second one.
+                    let is_new = event.action == Action::Add;
+                    if is_new && numberer.is_needed() {
+                        event.ordinal = numberer.next(identity::event_id(event));
+                    }
+                    self.declare(event);
+                    visit(record, Record::Event(event))
                 }
-                self.declare(event);
-                visit(record, Record::Event(event))
-            }
-            Outcome::Held(lines) => visit(record, Record::Held(lines)),
-        })?;
+                Outcome::Held(lines) => visit(record, Record::Held(lines)),
+            },
+        )?;
         Ok(())
     }
 
@@ -413,44 +432,27 @@ impl Decoder {
         }
     }
 
-    /// The character set, and what is doubtful about it. Documents in XML name theirs.
-    fn charset<R: Read + Seek>(&self, input: &mut R) -> Result<(Charset, Option<String>), DecodeError> {
+    /// What says which character set it is before the file is read. Documents in XML name theirs.
+    fn declaration<R: Read + Seek>(&self, input: &mut R) -> Result<Declaration, DecodeError> {
         if let Some(charset) = self.profile.encoding {
-            return Ok((charset, None));
+            return Ok(Declaration::of(charset));
         }
         input.rewind().map_err(DecodeError::Read)?;
-        let mut head = Vec::with_capacity(declared::HEAD_BYTES);
         let may_declare = match &self.profile.parse {
             Parse::Dialect(parse) => !matches!(parse.dialect, DialectKind::X12 | DialectKind::Edifact),
             Parse::Tree(parse) => parse.form == TreeForm::Xml,
             Parse::Csv(_) => false,
         };
-        if may_declare {
-            let limit = declared::HEAD_BYTES as u64;
-            input.by_ref().take(limit).read_to_end(&mut head).map_err(DecodeError::Read)?;
-            input.rewind().map_err(DecodeError::Read)?;
-        }
-        let declared = declared::sniff(&head);
-        if let Declared::Known(charset) = declared {
-            return Ok((charset, None));
-        }
-        let found = Charset::detect(input).map_err(DecodeError::Read)?;
-        let doubt = match declared {
-            Declared::Unknown(name) => {
-                Some(format!("the declared encoding {name} is not known; read as {}", found.name()))
-            }
-            _ if found == Charset::Windows1252 && head.starts_with(b"<") => {
-                Some("the file is no UTF-8, though XML without another declaration is; read as Windows-1252".to_owned())
-            }
-            _ => None,
-        };
-        Ok((found, doubt))
+        let limit = if may_declare { declared::HEAD_BYTES } else { charset::MARK_BYTES };
+        let mut head = Vec::with_capacity(limit);
+        input.by_ref().take(limit as u64).read_to_end(&mut head).map_err(DecodeError::Read)?;
+        Ok(if may_declare { Declaration::read(&head) } else { Declaration::of_mark(&head) })
     }
 
     /// Reads the file once. `None` where envelopes that were to be followed judge documents that have been handed over.
     fn pass<R: Read + Seek>(
         &self,
-        input: &mut R,
+        input: &mut Checked<'_, R>,
         file: &FileFacts,
         charset: Charset,
         is_trusted: bool,

@@ -3,7 +3,7 @@
 use std::io::{self, Read};
 
 use super::{
-    super::{assign::Fault, charset::Utf8Reader, hold::TEXT_CHARS_MAX, slide::slide, trade::fault},
+    super::{assign::Fault, charset::Utf8Reader, hold::TEXT_CHARS_MAX, rows::valid, slide::slide, trade::fault},
     SEGMENT_BYTES_MAX,
     codes::is_segment,
     cut::Marks,
@@ -407,14 +407,6 @@ fn is_mark(byte: u8) -> bool {
 
 fn is_terminator(mark: char, element: char) -> bool {
     mark != element && mark != ' ' && !mark.is_alphanumeric()
-}
-
-/// The bytes up to the first that is no text.
-fn valid(bytes: &[u8]) -> &str {
-    match std::str::from_utf8(bytes) {
-        Ok(text) => text,
-        Err(error) => std::str::from_utf8(&bytes[..error.valid_up_to()]).unwrap_or(""),
-    }
 }
 
 /// The identifier of a segment that is none of the envelope; `None` where all of the segment is to be looked at.
