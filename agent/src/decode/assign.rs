@@ -364,6 +364,7 @@ fn serials(text: &str) -> impl Iterator<Item = String> {
     text.split([';', ',']).map(str::trim).filter(|serial| !serial.is_empty()).map(str::to_owned)
 }
 
+#[inline]
 pub(super) fn line(event: &mut Event) -> &mut Line {
     if event.lines.is_empty() {
         event.lines.push(Line::default());

@@ -115,6 +115,7 @@ impl Blanks {
 }
 
 /// The text without white space around it; most values have none, and their first and last byte tell.
+#[inline]
 fn trimmed(text: &str) -> &str {
     let is_ink = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_graphic);
     let bytes = text.as_bytes();

@@ -149,6 +149,7 @@ impl Fields {
         1 + self.pairs.iter().map(|(_, part)| part.size()).sum::<usize>()
     }
 
+    #[inline]
     fn place(&self, key: &str) -> Option<usize> {
         match &self.places {
             Some(places) => places.get(key).copied(),

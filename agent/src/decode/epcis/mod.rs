@@ -148,9 +148,9 @@ fn read_xml<R: Read>(mut xml: Xml<R>, messages: &mut Messages<'_, '_>, memory: &
         let pointer = match xml.outer() {
             [] => String::new(),
             outer if outer.iter().any(|node| node.name == "resultsBody") => {
-                format!("/epcisBody/queryResults/resultsBody/eventList/{at}")
+                numbered("/epcisBody/queryResults/resultsBody/eventList/", at)
             }
-            _ => format!("/epcisBody/eventList/{at}"),
+            _ => numbered("/epcisBody/eventList/", at),
         };
         at += 1;
         let (place, lines) = (Place { line_no: node.line_no, offset: node.offset }, node.lines());
@@ -169,6 +169,17 @@ fn read_xml<R: Read>(mut xml: Xml<R>, messages: &mut Messages<'_, '_>, memory: &
             return Ok(());
         }
     }
+}
+
+/// A place in a list: what formatting gives, at less cost.
+fn numbered(list: &str, at: u64) -> String {
+    let (mut digits, mut from, mut rest) = ([b'0'; 20], 19, at);
+    while rest > 9 {
+        digits[from] = b'0' + (rest % 10) as u8;
+        (rest, from) = (rest / 10, from - 1);
+    }
+    digits[from] = b'0' + rest as u8;
+    [list, std::str::from_utf8(&digits[from..]).unwrap_or_default()].concat()
 }
 
 /// Events stand in `EventList`, those that EPCIS 1.2 added in an `extension` within; a bare event is the root.

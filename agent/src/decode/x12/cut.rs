@@ -15,6 +15,7 @@ const HIGH: u64 = !LOW;
 
 /// Finds the end of the segment that the bytes begin with and notes where its elements begin and end, if there are only visible
 /// characters of ASCII before that end. `None` where there are others, or no end.
+#[inline]
 pub(super) fn cut(bytes: &[u8], marks: Marks, bounds: &mut Vec<(usize, usize)>) -> Option<usize> {
     bounds.clear();
     let (elements, terminators) = (u64::from_le_bytes([marks.element; 8]), u64::from_le_bytes([marks.terminator; 8]));

@@ -203,6 +203,7 @@ impl<R: Read> Segments<R> {
 
     /// Reads the next segment, if it is one as nearly all are: buffered, text of visible characters, and not too long. False
     /// where it is another one; then nothing has been taken.
+    #[inline]
     fn is_plain(&mut self, segment: &mut Segment) -> bool {
         let Some(marks) = self.marks.filter(|_| !self.is_outline) else { return false };
         let Some(rest) = self.text.as_bytes().get(self.start..) else { return false };
@@ -305,6 +306,7 @@ impl<R: Read> Segments<R> {
         segment.split(text, element, false);
     }
 
+    #[inline]
     fn number(&mut self, segment: &mut Segment) {
         self.line_no += 1;
         (segment.line_no, segment.offset) = (self.line_no, self.offset);
@@ -363,6 +365,7 @@ impl<R: Read> Segments<R> {
         &self.buffer[self.start..self.filled]
     }
 
+    #[inline]
     fn take(&mut self, count: usize) {
         self.start += count;
         self.offset += count as u64;

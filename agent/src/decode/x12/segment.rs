@@ -40,11 +40,13 @@ pub(super) struct Segment {
 
 impl Segment {
     /// Finds the end of the segment that the bytes begin with, and its elements; [`Self::fill`] gives it their text.
+    #[inline]
     pub(super) fn cut(&mut self, bytes: &[u8], marks: Marks) -> Option<usize> {
         cut(bytes, marks, &mut self.bounds)
     }
 
     /// Takes the text that was [`Self::cut`]; false where it has too many elements.
+    #[inline]
     pub(super) fn fill(&mut self, text: &str) -> bool {
         self.text.clear();
         self.text.push_str(text);
@@ -105,6 +107,7 @@ impl Segment {
     }
 
     /// The identifier as [`code`] gives it.
+    #[inline]
     pub(super) const fn code(&self) -> u64 {
         self.code
     }
@@ -161,20 +164,24 @@ impl Segment {
     }
 
     /// Whether this is its identifier.
+    #[inline]
     pub(super) fn is(&self, id: &str) -> bool {
         self.bounds.first().is_some_and(|(from, to)| self.text.as_bytes().get(*from..*to) == Some(id.as_bytes()))
     }
 
     /// The element without blanks around it; an empty text where it is absent.
+    #[inline]
     pub(super) fn get(&self, n: usize) -> &str {
         self.bounds.get(n).and_then(|(from, to)| self.text.get(*from..*to)).unwrap_or("")
     }
 
+    #[inline]
     pub(super) fn has(&self, n: usize) -> bool {
         self.bounds.get(n).is_some_and(|(from, to)| from < to)
     }
 
     /// Number of the last element, also an empty one.
+    #[inline]
     pub(super) fn last(&self) -> usize {
         self.bounds.len().saturating_sub(1)
     }
@@ -213,6 +220,7 @@ pub(super) const fn code(id: &str) -> u64 {
 }
 
 /// The number, and whether the identifier is one of few capitals and digits, as nearly all are.
+#[inline]
 fn usual_code(id: &[u8]) -> (u64, bool) {
     let is_plain = |b: u8| b.is_ascii_uppercase() | b.is_ascii_digit();
     match *id {
@@ -245,6 +253,7 @@ fn is_word(id: &[u8]) -> bool {
     !id.is_empty() && id.iter().all(u8::is_ascii_alphanumeric)
 }
 
+#[inline]
 const fn is_envelope(id: &[u8]) -> bool {
     matches!(id, [b'G' | b'S', b'E'] | [b'G', b'S'] | [b'S', b'T'] | [b'I', b'S' | b'E', b'A'] | [b'T', b'A', b'1'])
 }

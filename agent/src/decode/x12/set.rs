@@ -147,6 +147,7 @@ impl Body {
     }
 
     /// Faults and doubts of a segment as such.
+    #[inline]
     fn check(&mut self, sheet: &mut Sheet<'_, '_, '_, '_>, segment: &Segment) {
         let is_flawless = segment.is_ink && !segment.is_too_long && !segment.lacks_terminator;
         let repetition = sheet.envelope.delimiters.repetition;

@@ -43,11 +43,13 @@ impl<R: Read> Meter<R> {
     }
 
     /// A new piece (tag, text, comment) starts here.
+    #[inline]
     pub(super) fn begin(&mut self) {
         self.piece = 0;
     }
 
     /// Where the next byte stands.
+    #[inline]
     pub(super) fn place(&self) -> Place {
         Place { line_no: self.line_no, offset: self.offset }
     }
@@ -75,6 +77,7 @@ impl<R: Read> Meter<R> {
     }
 
     /// Byte of its line at which the next byte stands, from 1.
+    #[inline]
     pub(super) fn column(&self) -> u32 {
         u32::try_from(self.offset - self.line_from + 1).unwrap_or(u32::MAX)
     }
@@ -91,6 +94,7 @@ impl<R: Read> Read for Meter<R> {
 }
 
 impl<R: Read> BufRead for Meter<R> {
+    #[inline]
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
         if self.piece > TEXT_BYTES_MAX || self.at == self.filled {
             self.refill()?;
@@ -98,6 +102,7 @@ impl<R: Read> BufRead for Meter<R> {
         Ok(&self.buffer[self.at..self.filled])
     }
 
+    #[inline]
     fn consume(&mut self, count: usize) {
         let end = self.filled.min(self.at + count);
         let count = end - self.at;

@@ -30,6 +30,7 @@ impl Spaces {
     ///
     /// # Errors
     /// A declaration that XML forbids.
+    #[inline]
     pub(super) fn open(&mut self, start: &BytesStart<'_>, depth: usize) -> Result<(), NamespaceError> {
         let attributes = start.attributes_raw();
         if attributes.is_empty() || !attributes.contains("xmlns") {
@@ -43,6 +44,7 @@ impl Spaces {
     }
 
     /// The element around which so many are open has ended.
+    #[inline]
     pub(super) fn close(&mut self, depth: usize) {
         if self.declaring.last() == Some(&depth) {
             self.declaring.pop();
@@ -56,6 +58,7 @@ impl Spaces {
     }
 
     /// Name space and local name of an element; the prefix where it is not declared.
+    #[inline]
     pub(super) fn element<'s>(&self, start: &'s BytesStart<'_>) -> (Rc<str>, &'s str) {
         let qualified = start.name();
         if !has_prefix(qualified) {
@@ -81,6 +84,7 @@ impl Spaces {
 }
 
 /// Names are short: to look at each byte costs less than to call a search.
+#[inline]
 fn has_prefix(name: QName<'_>) -> bool {
     name.0.bytes().fold(false, |has_colon, byte| has_colon | (byte == b':'))
 }
