@@ -22,10 +22,6 @@ fn args(dir: &Path) -> InitArgs {
     }
 }
 
-fn golden(name: &str) -> String {
-    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/feeds").join(name)).unwrap()
-}
-
 /// Two kinds of files in one folder, one in another, and folders that hold none.
 fn exports(dir: &Path) {
     for folder in ["srv/wms/export", "srv/wms/export/archive", "srv/wms/ship out", "srv/www"] {
