@@ -131,11 +131,21 @@ pub enum CanonicalError {
     },
 }
 
+/// The first whole number with more than thirteen digits.
+const WHOLE_LIMIT: u64 = 10_000_000_000_000;
+
 /// Checks that every quantity fits the contract (19 digits, 6 of them behind the point).
 ///
 /// # Errors
 /// [`CanonicalError::Quantity`] names the first that does not.
 pub fn check_decimal(value: Decimal) -> Result<(i64, u8), CanonicalError> {
+    // Whole numbers, as most are, need no look at their zeros.
+    if value.scale() == 0
+        && let Ok(mantissa) = i64::try_from(value.mantissa())
+        && mantissa.unsigned_abs() < WHOLE_LIMIT
+    {
+        return Ok((mantissa, 0));
+    }
     let normal = value.normalize();
     let error = || CanonicalError::Quantity { value };
     let mantissa = i64::try_from(normal.mantissa()).map_err(|_| error())?;

@@ -51,6 +51,10 @@ pub const STOCK_STATUSES: &[&str] = &[
 
 /// The canonical unit that a spelling means, upper or lower case; `None` where it is not known.
 pub fn canonical_uom(text: &str) -> Option<&'static str> {
+    // Nearly all lines are in this unit.
+    if text == UNITS[0].0 {
+        return Some(UNITS[0].0);
+    }
     let spelling = |known: &&str| known.eq_ignore_ascii_case(text);
     UNITS.iter().find(|(_, spellings)| spellings.iter().any(spelling)).map(|(unit, _)| *unit)
 }

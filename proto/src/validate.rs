@@ -49,25 +49,25 @@ fn check_line(event: &Event, at: usize, line: &Line, found: &mut Vec<Violation>)
     if line.item.sku.is_empty() {
         found.push(missing(&format!("lines[{at}].item.sku"), "an item number"));
     }
-    let quantities = [
-        ("qty", &line.qty),
-        ("qty_ordered", &line.qty_ordered),
-        ("qty_shipped", &line.qty_shipped),
-        ("qty_difference", &line.qty_difference),
-        ("qty_received", &line.qty_received),
-        ("qty_damaged", &line.qty_damaged),
-        ("qty_before", &line.qty_before),
-        ("qty_after", &line.qty_after),
-    ];
-    for (name, quantity) in quantities.into_iter().filter(|(_, quantity)| quantity.is_some()) {
-        check_quantity(|| format!("lines[{at}].{name}"), quantity.as_ref(), found);
-    }
+    let mut check = |name: &str, quantity: &Option<Decimal>| {
+        if quantity.is_some() {
+            check_quantity(|| format!("lines[{at}].{name}"), quantity.as_ref(), found);
+        }
+    };
+    check("qty", &line.qty);
+    check("qty_ordered", &line.qty_ordered);
+    check("qty_shipped", &line.qty_shipped);
+    check("qty_difference", &line.qty_difference);
+    check("qty_received", &line.qty_received);
+    check("qty_damaged", &line.qty_damaged);
+    check("qty_before", &line.qty_before);
+    check("qty_after", &line.qty_after);
     if let Some((name, expected)) = required_quantity(event.event_type, line) {
         found.push(missing(&format!("lines[{at}].{name}"), expected));
     }
     let never_negative = [("qty_shipped", line.qty_shipped), ("qty_received", line.qty_received)];
     for (name, quantity) in never_negative {
-        if let Some(q) = quantity.filter(|q| *q < Decimal::ZERO) {
+        if let Some(q) = quantity.filter(|q| q.is_sign_negative() && *q < Decimal::ZERO) {
             found.push(Violation {
                 code: "INVALID_QUANTITY",
                 path: format!("lines[{at}].{name}"),

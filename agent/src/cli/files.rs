@@ -184,11 +184,7 @@ fn show(config: &Config, args: &ShowArgs, out: &mut dyn Write) -> Done {
     if let Some(earlier) = &file.earlier {
         writeln!(out, "the same bytes as {}", shown(earlier.as_ref()))?;
     }
-    writeln!(
-        out,
-        "{} lines = {} new + {} known before + {} with other content than before + {} held",
-        file.lines, file.accepted, file.duplicate, file.revised, file.held
-    )?;
+    ledger(&file, out)?;
     for line in &held {
         writeln!(
             out,
@@ -210,6 +206,23 @@ fn show(config: &Config, args: &ShowArgs, out: &mut dyn Write) -> Done {
     Ok(Ok(exit::OK))
 }
 
+/// What became of the file's lines and of the events that were made of them: each adds up by itself, for a document of many lines
+/// may be one event, and one line several.
+fn ledger(file: &FileRow, out: &mut dyn Write) -> io::Result<()> {
+    match file.taken {
+        Some(taken) => writeln!(out, "{} lines = {taken} in events + {} held", file.lines, file.lines - taken)?,
+        None => writeln!(out, "{} lines", file.lines)?,
+    }
+    let (new, known, revised) = (file.accepted, file.duplicate, file.revised);
+    let all = new + known + revised;
+    writeln!(out, "{all} events = {new} new + {known} known before + {revised} with other content than before")?;
+    match file.held {
+        0 => Ok(()),
+        1 => writeln!(out, "1 reason to hold:"),
+        count => writeln!(out, "{count} reasons to hold:"),
+    }
+}
+
 fn ask(config: &Config, request: &Request, out: &mut dyn Write) -> Done {
     let id = match request {
         Request::Retry { file } | Request::SetAside { file, .. } => *file,
@@ -227,4 +240,58 @@ fn ask(config: &Config, request: &Request, out: &mut dyn Write) -> Done {
     }
     writeln!(out, "asked; the agent does it within a second, or when it is started")?;
     Ok(Ok(exit::OK))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(lines: i64, taken: Option<i64>, [accepted, duplicate, revised]: [i64; 3], held: i64) -> String {
+        let text = String::new;
+        let row = FileRow {
+            id: FileId(1),
+            feed: text(),
+            name: text(),
+            path: text(),
+            state: "captured",
+            found_ms: 0,
+            ended_ms: None,
+            size: 0,
+            sha256: text(),
+            lines,
+            taken,
+            accepted,
+            duplicate,
+            revised,
+            held,
+            earlier: None,
+            first_seq: None,
+            last_seq: None,
+            resolved_ms: None,
+            resolved_why: None,
+        };
+        let mut out = Vec::new();
+        ledger(&row, &mut out).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn lines_and_events_of_a_file_add_up_each_by_itself() {
+        let rows = said(411, Some(409), [400, 9, 0], 2);
+        let sets = said(44, Some(22), [3, 0, 1], 1);
+
+        let expected = "411 lines = 409 in events + 2 held\n409 events = 400 new + 9 known before + 0 with other content than before\n\
+                        2 reasons to hold:\n";
+        assert_eq!(rows, expected);
+        let expected = "44 lines = 22 in events + 22 held\n4 events = 3 new + 0 known before + 1 with other content than before\n\
+                        1 reason to hold:\n";
+        assert_eq!(sets, expected);
+    }
+
+    #[test]
+    fn of_a_file_whose_lines_were_not_counted_nothing_is_made_up() {
+        let said = said(44, None, [3, 0, 0], 0);
+
+        assert_eq!(said, "44 lines\n3 events = 3 new + 0 known before + 0 with other content than before\n");
+    }
 }

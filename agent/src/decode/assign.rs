@@ -14,7 +14,7 @@ use rust_decimal::Decimal;
 use super::{
     moment::{Clockwork, Doubt, parse_date},
     number::{NumberForm, SCALE_MAX},
-    plan::{Blanks, FieldPlan, Input, Source, Step},
+    plan::{Blanks, FieldPlan, Input, Step},
     profile::Transform,
     target::{ContainerField, ContentField, LineField, Target, container_kind},
     trade::without_zeros,
@@ -82,9 +82,9 @@ pub(super) fn assign(
     event: &mut Event,
 ) -> Result<(), Fault> {
     // Most fields are what stands in a cell, as it stands there.
-    if let (Source::Cell(at), Input::Cells(cells), []) = (&plan.source, row, plan.steps.as_slice()) {
-        let raw = cells.cell(*at).and_then(|text| blanks.clean(text));
-        if let (Target::Line(LineField::Text(slot)), Some(text), None) = (&plan.to, raw, &plan.map) {
+    if let (Some((at, slot)), Input::Cells(cells)) = (plan.plain, row) {
+        let raw = cells.cell(at).and_then(|text| blanks.clean(text));
+        if let (Some(slot), Some(text)) = (slot, raw) {
             text.clone_into(slot.slot(line(event)));
             return Ok(());
         }
@@ -364,6 +364,7 @@ fn serials(text: &str) -> impl Iterator<Item = String> {
     text.split([';', ',']).map(str::trim).filter(|serial| !serial.is_empty()).map(str::to_owned)
 }
 
+#[inline]
 pub(super) fn line(event: &mut Event) -> &mut Line {
     if event.lines.is_empty() {
         event.lines.push(Line::default());

@@ -1,10 +1,12 @@
 //! Turns a file's character set into UTF-8 while it is read.
 
-use std::io::{self, Read};
+use std::io::{self, Read, Seek, SeekFrom};
 
 use encoding_rs::{CoderResult, Decoder, UTF_16BE, UTF_16LE, WINDOWS_1252};
 
 const CHUNK: usize = 64 * 1024;
+/// Bytes in which a mark of UTF-16 stands.
+pub(super) const MARK_BYTES: usize = 2;
 
 /// How a file spells its characters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,6 +35,15 @@ impl Charset {
         }
     }
 
+    /// The character set that a mark in front of the file names.
+    pub(super) fn of_mark(head: &[u8]) -> Option<Self> {
+        match head {
+            [0xff, 0xfe, ..] => Some(Self::Utf16Le),
+            [0xfe, 0xff, ..] => Some(Self::Utf16Be),
+            _ => None,
+        }
+    }
+
     /// Finds the character set: byte order mark, else UTF-8 if all of the file is, else Windows-1252.
     ///
     /// # Errors
@@ -45,10 +56,8 @@ impl Charset {
             let end = kept + input.read(&mut bytes[kept..])?;
             if is_first && end >= 2 {
                 is_first = false;
-                match (bytes[0], bytes[1]) {
-                    (0xff, 0xfe) => return Ok(Self::Utf16Le),
-                    (0xfe, 0xff) => return Ok(Self::Utf16Be),
-                    _ => {}
+                if let Some(marked) = Self::of_mark(&bytes[..end]) {
+                    return Ok(marked);
                 }
             }
             let at_end = end == kept;
@@ -63,6 +72,92 @@ impl Charset {
             bytes.copy_within(valid..end, 0);
             kept = end - valid;
         }
+    }
+}
+
+/// A file that is read as UTF-8 before anybody knows whether it is: its bytes are checked on their way, so that it need not be
+/// read once more for that. Bytes that are none end the reading with an error.
+pub(super) struct Checked<'i, R> {
+    input: &'i mut R,
+    is_on: bool,
+    /// Bytes at the end of what was read that begin a character.
+    open: Vec<u8>,
+    is_wrong: bool,
+    is_ended: bool,
+}
+
+/// Most bytes of a character.
+const CHARACTER_BYTES: usize = 4;
+
+impl<'i, R: Read + Seek> Checked<'i, R> {
+    /// With `is_on` false nothing is checked.
+    pub(super) const fn new(input: &'i mut R, is_on: bool) -> Self {
+        Self { input, is_on, open: Vec::new(), is_wrong: false, is_ended: false }
+    }
+
+    /// Whether all of the file is UTF-8, now that it was read; from now on nothing is checked. `has_failed` says that the reading
+    /// ended with an error.
+    ///
+    /// # Errors
+    /// Whatever reading gives.
+    pub(super) fn is_utf8(&mut self, has_failed: bool) -> io::Result<bool> {
+        self.is_on = false;
+        if self.is_wrong || self.is_ended || has_failed {
+            // An error of another kind is told as it is, whatever the character set.
+            return Ok(!self.is_wrong);
+        }
+        // What was enough for the reader does not tell about the rest.
+        self.input.rewind()?;
+        Ok(Charset::detect(self.input)? == Charset::Utf8)
+    }
+
+    fn check(&mut self, bytes: &[u8]) {
+        self.is_ended = bytes.is_empty();
+        if self.is_ended {
+            self.is_wrong |= !self.open.is_empty();
+            return;
+        }
+        // The rest of the open character is looked at together with its beginning.
+        let mut rest = bytes;
+        while !self.open.is_empty()
+            && let Some((first, tail)) = rest.split_first()
+        {
+            self.open.push(*first);
+            rest = tail;
+            match std::str::from_utf8(&self.open) {
+                Ok(_) => self.open.clear(),
+                Err(error) if error.error_len().is_some() || self.open.len() >= CHARACTER_BYTES => {
+                    self.is_wrong = true;
+                    return;
+                }
+                Err(_) => {}
+            }
+        }
+        if let Err(error) = std::str::from_utf8(rest) {
+            self.is_wrong |= error.error_len().is_some();
+            self.open.extend_from_slice(&rest[error.valid_up_to()..]);
+        }
+    }
+}
+
+impl<R: Read + Seek> Read for Checked<'_, R> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let read = self.input.read(out)?;
+        if self.is_on && !out.is_empty() {
+            self.check(&out[..read]);
+            if self.is_wrong {
+                return Err(io::Error::new(io::ErrorKind::InvalidData, "the file is no UTF-8"));
+            }
+        }
+        Ok(read)
+    }
+}
+
+impl<R: Seek> Seek for Checked<'_, R> {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        self.open.clear();
+        self.is_ended = false;
+        self.input.seek(to)
     }
 }
 
@@ -202,6 +297,32 @@ mod tests {
         assert_eq!(Charset::detect(&mut &b"\xff\xfea\0"[..]).unwrap(), Charset::Utf16Le);
         assert_eq!(Charset::detect(&mut &b"cut \xc3"[..]).unwrap(), Charset::Windows1252);
         assert_eq!(Charset::detect(&mut &b""[..]).unwrap(), Charset::Utf8);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn bytes_checked_on_their_way_are_found_to_be_what_a_look_at_all_of_them_finds(
+            bytes in proptest::collection::vec(proptest::prop_oneof![
+                4 => proptest::prelude::Just(&b"a"[..]), 2 => proptest::prelude::Just("\u{e9}\u{20ac}\u{1f4e6}".as_bytes()),
+                1 => proptest::prelude::Just(&b"\xc3"[..]), 1 => proptest::prelude::Just(&b"\xa9"[..]),
+                1 => proptest::prelude::Just(&b"\xf0\x9f"[..]),
+            ], 0..12),
+            piece in 1_usize..9,
+        ) {
+            let bytes = bytes.concat();
+            let mut input = std::io::Cursor::new(&bytes);
+            let mut checked = Checked::new(&mut input, true);
+            let mut buffer = vec![0; piece];
+            let has_failed = loop {
+                match checked.read(&mut buffer) {
+                    Ok(0) => break false,
+                    Ok(_) => {}
+                    Err(_) => break true,
+                }
+            };
+
+            proptest::prop_assert_eq!(checked.is_utf8(has_failed).unwrap(), std::str::from_utf8(&bytes).is_ok());
+        }
     }
 
     #[test]

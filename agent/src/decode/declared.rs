@@ -5,9 +5,52 @@ use super::charset::Charset;
 /// Bytes of a file among which its declaration stands.
 pub(super) const HEAD_BYTES: usize = 200;
 
+/// What says which character set a file is of before all of it is read.
+#[derive(Debug)]
+pub(super) struct Declaration {
+    /// Where it is known; else the bytes must tell.
+    pub(super) charset: Option<Charset>,
+    /// A name that is not known here.
+    unknown: Option<String>,
+    is_xml: bool,
+}
+
+impl Declaration {
+    /// A feed that names its character set.
+    pub(super) const fn of(charset: Charset) -> Self {
+        Self { charset: Some(charset), unknown: None, is_xml: false }
+    }
+
+    /// A file that can only have a mark, by its first bytes.
+    pub(super) fn of_mark(head: &[u8]) -> Self {
+        Self { charset: Charset::of_mark(head), unknown: None, is_xml: false }
+    }
+
+    /// A document, by its first bytes.
+    pub(super) fn read(head: &[u8]) -> Self {
+        let unknown = match sniff(head) {
+            Declared::Known(charset) => return Self::of(charset),
+            Declared::Unknown(name) => Some(name),
+            Declared::Nothing => None,
+        };
+        Self { unknown, is_xml: head.starts_with(b"<"), ..Self::of_mark(head) }
+    }
+
+    /// What is doubtful about the character set that the bytes told.
+    pub(super) fn doubt(&self, found: Charset) -> Option<String> {
+        match &self.unknown {
+            Some(name) => Some(format!("the declared encoding {name} is not known; read as {}", found.name())),
+            None if found == Charset::Windows1252 && self.is_xml => {
+                Some("the file is no UTF-8, though XML without another declaration is; read as Windows-1252".to_owned())
+            }
+            None => None,
+        }
+    }
+}
+
 /// What the first bytes of a file say.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Declared {
+enum Declared {
     /// Nothing, or a name that the bytes themselves must bear out: UTF-8, US-ASCII, UTF-16.
     Nothing,
     /// A character set that cannot be told from the bytes.
@@ -17,7 +60,7 @@ pub(super) enum Declared {
 }
 
 /// Reads the declaration at the start of a file.
-pub(super) fn sniff(head: &[u8]) -> Declared {
+fn sniff(head: &[u8]) -> Declared {
     match head {
         [b'<', 0, ..] => return Declared::Known(Charset::Utf16Le),
         [0, b'<', ..] => return Declared::Known(Charset::Utf16Be),

@@ -7,7 +7,7 @@
 use std::{cell::RefCell, collections::HashMap, ops::ControlFlow};
 
 use docksync_proto::{
-    event::{Event, EventType, Line, Warning},
+    event::{Event, EventType, Warning},
     identity, validate,
 };
 use jiff::Timestamp;
@@ -19,7 +19,7 @@ use super::{
     documents::{Outcome, Place},
     hold,
     profile::DialectParse,
-    spare::Spare,
+    spare::{Sheaf, Spare},
 };
 use crate::queue::capture::HeldLine;
 
@@ -99,9 +99,9 @@ impl<'v, 'p> Messages<'v, 'p> {
         event
     }
 
-    /// An empty line.
-    pub(super) fn line(&self) -> Line {
-        self.spare.borrow_mut().lines.pop().unwrap_or_default()
+    /// Lines for an event.
+    pub(super) fn lines(&self) -> Sheaf {
+        self.spare.borrow_mut().lines()
     }
 
     /// Whether a warehouse code of the document may be one of this feed.
@@ -125,9 +125,15 @@ impl<'v, 'p> Messages<'v, 'p> {
 
     /// Hands a message over: all of its events, or all of its faults.
     pub(super) fn hand(&mut self, mut message: Message) -> ControlFlow<()> {
+        let text = std::mem::take(&mut message.text);
+        self.hand_of(message, &text)
+    }
+
+    /// The same, with the text that is shown where something is wrong with its events.
+    pub(super) fn hand_of(&mut self, mut message: Message, text: &str) -> ControlFlow<()> {
         self.end.lines += message.lines;
         if message.is_good() && !self.is_trusted {
-            self.validate(&mut message);
+            self.validate(&mut message, text);
         }
         if !message.is_good() {
             if message.more_faults > 0
@@ -149,17 +155,17 @@ impl<'v, 'p> Messages<'v, 'p> {
         ControlFlow::Continue(())
     }
 
-    fn validate(&self, message: &mut Message) {
+    fn validate(&self, message: &mut Message, text: &str) {
         let found: Vec<_> = message.events.iter().flat_map(validate::violations).collect();
         if found.is_empty() {
             return;
         }
-        let (line_no, text) = (message.line_no, message.text.clone());
+        let line_no = message.line_no;
         for violation in found {
             message.fault(
                 line_no,
                 hold::whole(violation.code, &violation.path, violation.found, violation.expected),
-                &text,
+                text,
             );
         }
     }

@@ -66,8 +66,8 @@ use uuid::Uuid;
 
 use crate::queue::capture::HeldLine;
 use assign::Tools;
-use charset::Utf8Reader;
-use declared::Declared;
+use charset::{Checked, Utf8Reader};
+use declared::Declaration;
 use documents::Outcome;
 use message::Messages;
 use moment::Clockwork;
@@ -124,6 +124,8 @@ pub trait Keep {
     fn event(&mut self, record: u64, event: &Event) -> Option<Uuid>;
     /// Takes the lines of a record that is held.
     fn held(&mut self, record: u64, lines: &[HeldLine]);
+    /// Forgets all of it: the first pass starts again, because the end of the file said how its beginning is to be read.
+    fn forget(&mut self);
 }
 
 struct Nothing;
@@ -134,6 +136,8 @@ impl Keep for Nothing {
     }
 
     fn held(&mut self, _record: u64, _lines: &[HeldLine]) {}
+
+    fn forget(&mut self) {}
 }
 
 /// What the first pass found.
@@ -162,6 +166,7 @@ pub struct Survey {
     /// What the partner is to be told, where the feed asks for it.
     pub answers: Vec<Answer>,
     repeats: HashSet<Uuid>,
+    outline: Option<x12::Outline>,
 }
 
 impl Survey {
@@ -205,6 +210,36 @@ struct PassEnd {
     refusals: Vec<HeldLine>,
     warnings: Vec<String>,
     answers: Vec<Answer>,
+    /// The envelopes of the file, where it has some.
+    outline: Option<x12::Outline>,
+}
+
+/// How a pass comes to know the envelopes of a file whose trailers judge what stands before them.
+#[derive(Debug, Clone, Copy)]
+enum Envelopes<'o> {
+    /// It follows them while it takes the documents. Where a trailer turns out to hold something back, all of it was in vain.
+    Followed,
+    /// It reads them first.
+    First,
+    /// An earlier pass has read them.
+    Known(&'o x12::Outline),
+}
+
+/// What the first pass counts.
+#[derive(Default)]
+struct Tally {
+    taken: u64,
+    held: u64,
+    bad: Vec<HeldLine>,
+    counts: BTreeMap<EventType, u64>,
+}
+
+impl Tally {
+    fn held(&mut self, lines: &[HeldLine]) {
+        self.held += lines.len() as u64;
+        let room = BAD_LINES_MAX - self.bad.len();
+        self.bad.extend(lines.iter().take(room).cloned());
+    }
 }
 
 /// Where a pass hands its records to.
@@ -259,16 +294,73 @@ impl Decoder {
         file: &FileFacts,
         keep: &mut dyn Keep,
     ) -> Result<Survey, DecodeError> {
-        let (charset, charset_doubt) = self.charset(input)?;
-        let mut repeats = Repeats::new(file.size);
-        let (mut taken, mut held, mut bad, mut counts) = (0, 0, Vec::new(), BTreeMap::new());
-        let is_numbered = self.numbers_rows();
-        let end = self.pass(input, file, charset, false, &mut |record, outcome| {
+        let declaration = self.declaration(input)?;
+        let assumed = declaration.charset.unwrap_or(Charset::Utf8);
+        let mut input = Checked::new(input, declaration.charset.is_none());
+        let mut first = self.first_pass(&mut input, file, assumed, Envelopes::Followed, keep);
+        let charset = match declaration.charset {
+            Some(charset) => charset,
+            // It was read as what nearly all files are, and its bytes are.
+            None if input.is_utf8(first.is_err()).map_err(DecodeError::Read)? => Charset::Utf8,
+            None => {
+                keep.forget();
+                first = self.first_pass(&mut input, file, Charset::Windows1252, Envelopes::Followed, keep);
+                Charset::Windows1252
+            }
+        };
+        let (end, tally, repeats) = match first? {
+            Some(done) => done,
+            None => {
+                keep.forget();
+                self.first_pass(&mut input, file, charset, Envelopes::First, keep)?.unwrap_or_default()
+            }
+        };
+        let mut refusals = end.refusals;
+        let (repeats, is_within) = repeats;
+        if !is_within {
+            let fault = hold::whole("TOO_MANY_REPEATS", "", "more repeated facts", format!("at most {REPEATS_MAX}"));
+            refusals.extend(hold::held(0, &[fault], ""));
+        }
+        let Tally { taken, held, bad, counts } = tally;
+        if refusals.is_empty() && self.profile.refuses_file {
+            refusals.clone_from(&bad);
+        }
+        let PassEnd { header, lines, records, mut warnings, answers, outline, .. } = end;
+        warnings.extend(declaration.doubt(charset));
+        Ok(Survey {
+            charset,
+            header,
+            lines,
+            records,
+            taken,
+            held,
+            bad,
+            refusals,
+            warnings,
+            counts,
+            answers,
+            repeats,
+            outline,
+        })
+    }
+
+    /// Reads everything once; `None` where the envelopes that were followed say that documents are to be read differently.
+    #[expect(clippy::type_complexity, reason = "three results that only the survey puts together")]
+    fn first_pass<R: Read + Seek>(
+        &self,
+        input: &mut Checked<'_, R>,
+        file: &FileFacts,
+        charset: Charset,
+        envelopes: Envelopes<'_>,
+        keep: &mut dyn Keep,
+    ) -> Result<Option<(PassEnd, Tally, (HashSet<Uuid>, bool))>, DecodeError> {
+        let (mut tally, mut repeats, is_numbered) = (Tally::default(), Repeats::new(file.size), self.numbers_rows());
+        let end = self.pass(input, file, charset, false, envelopes, &mut |record, outcome| {
             match outcome {
                 Outcome::Event(event, rows) => {
                     self.declare(event);
-                    taken += rows;
-                    *counts.entry(event.event_type).or_insert(0) += 1;
+                    tally.taken += rows;
+                    *tally.counts.entry(event.event_type).or_insert(0) += 1;
                     // Equal facts are numbered within one document: rows of a file are one, documents of a standard are not.
                     let id = keep.event(record, event);
                     if is_numbered {
@@ -277,26 +369,12 @@ impl Decoder {
                 }
                 Outcome::Held(lines) => {
                     keep.held(record, lines);
-                    held += lines.len() as u64;
-                    let room = BAD_LINES_MAX - bad.len();
-                    bad.extend(lines.iter().take(room).cloned());
+                    tally.held(lines);
                 }
             }
             ControlFlow::Continue(())
         })?;
-        let mut refusals = end.refusals;
-        let (repeats, is_within) = repeats.finish();
-        if !is_within {
-            let fault = hold::whole("TOO_MANY_REPEATS", "", "more repeated facts", format!("at most {REPEATS_MAX}"));
-            refusals.extend(hold::held(0, &[fault], ""));
-        }
-        if refusals.is_empty() && self.profile.refuses_file {
-            refusals.clone_from(&bad);
-        }
-        let (header, lines, records, mut warnings, answers) =
-            (end.header, end.lines, end.records, end.warnings, end.answers);
-        warnings.extend(charset_doubt);
-        Ok(Survey { charset, header, lines, records, taken, held, bad, refusals, warnings, counts, answers, repeats })
+        Ok(end.map(|end| (end, tally, repeats.finish())))
     }
 
     /// Whether equal facts of a file are numbered: rows of a file are one document, documents of a standard are not.
@@ -323,18 +401,26 @@ impl Decoder {
         let mut numberer = Numberer::new(&survey.repeats);
         // Without a held line every rule of the contract is known to be met.
         let is_trusted = survey.held == 0;
-        self.pass(input, file, survey.charset, is_trusted, &mut |record, outcome| match outcome {
-            Outcome::Event(event, _) => {
-                // A withdrawal or a replacement names the fact that it is about: it is no second one.
-                let is_new = event.action == Action::Add;
-                if is_new && numberer.is_needed() {
-                    event.ordinal = numberer.next(identity::event_id(event));
+        let envelopes = survey.outline.as_ref().map_or(Envelopes::First, Envelopes::Known);
+        self.pass(
+            &mut Checked::new(input, false),
+            file,
+            survey.charset,
+            is_trusted,
+            envelopes,
+            &mut |record, outcome| match outcome {
+                Outcome::Event(event, _) => {
+                    // A withdrawal or a replacement names the fact that it is about: it is no second one.
+                    let is_new = event.action == Action::Add;
+                    if is_new && numberer.is_needed() {
+                        event.ordinal = numberer.next(identity::event_id(event));
+                    }
+                    self.declare(event);
+                    visit(record, Record::Event(event))
                 }
-                self.declare(event);
-                visit(record, Record::Event(event))
-            }
-            Outcome::Held(lines) => visit(record, Record::Held(lines)),
-        })?;
+                Outcome::Held(lines) => visit(record, Record::Held(lines)),
+            },
+        )?;
         Ok(())
     }
 
@@ -346,48 +432,33 @@ impl Decoder {
         }
     }
 
-    /// The character set, and what is doubtful about it. Documents in XML name theirs.
-    fn charset<R: Read + Seek>(&self, input: &mut R) -> Result<(Charset, Option<String>), DecodeError> {
+    /// What says which character set it is before the file is read. Documents in XML name theirs.
+    fn declaration<R: Read + Seek>(&self, input: &mut R) -> Result<Declaration, DecodeError> {
         if let Some(charset) = self.profile.encoding {
-            return Ok((charset, None));
+            return Ok(Declaration::of(charset));
         }
         input.rewind().map_err(DecodeError::Read)?;
-        let mut head = Vec::with_capacity(declared::HEAD_BYTES);
         let may_declare = match &self.profile.parse {
             Parse::Dialect(parse) => !matches!(parse.dialect, DialectKind::X12 | DialectKind::Edifact),
             Parse::Tree(parse) => parse.form == TreeForm::Xml,
             Parse::Csv(_) => false,
         };
-        if may_declare {
-            let limit = declared::HEAD_BYTES as u64;
-            input.by_ref().take(limit).read_to_end(&mut head).map_err(DecodeError::Read)?;
-            input.rewind().map_err(DecodeError::Read)?;
-        }
-        let declared = declared::sniff(&head);
-        if let Declared::Known(charset) = declared {
-            return Ok((charset, None));
-        }
-        let found = Charset::detect(input).map_err(DecodeError::Read)?;
-        let doubt = match declared {
-            Declared::Unknown(name) => {
-                Some(format!("the declared encoding {name} is not known; read as {}", found.name()))
-            }
-            _ if found == Charset::Windows1252 && head.starts_with(b"<") => {
-                Some("the file is no UTF-8, though XML without another declaration is; read as Windows-1252".to_owned())
-            }
-            _ => None,
-        };
-        Ok((found, doubt))
+        let limit = if may_declare { declared::HEAD_BYTES } else { charset::MARK_BYTES };
+        let mut head = Vec::with_capacity(limit);
+        input.by_ref().take(limit as u64).read_to_end(&mut head).map_err(DecodeError::Read)?;
+        Ok(if may_declare { Declaration::read(&head) } else { Declaration::of_mark(&head) })
     }
 
+    /// Reads the file once. `None` where envelopes that were to be followed judge documents that have been handed over.
     fn pass<R: Read + Seek>(
         &self,
-        input: &mut R,
+        input: &mut Checked<'_, R>,
         file: &FileFacts,
         charset: Charset,
         is_trusted: bool,
+        envelopes: Envelopes<'_>,
         visit: &mut Visit<'_>,
-    ) -> Result<PassEnd, DecodeError> {
+    ) -> Result<Option<PassEnd>, DecodeError> {
         input.rewind().map_err(DecodeError::Read)?;
         let mut mark = Vec::with_capacity(3);
         input.by_ref().take(3).read_to_end(&mut mark).map_err(DecodeError::Read)?;
@@ -400,35 +471,36 @@ impl Decoder {
             offset: if charset == Charset::Utf8 && mark == [0xef, 0xbb, 0xbf] { 3 } else { 0 },
         };
         let text = Utf8Reader::new(&mut *input, charset);
-        match &self.profile.parse {
-            Parse::Csv(parse) => csv::pass(&self.profile, parse, text, charset, setup, visit),
-            Parse::Tree(parse) => tree::pass(&self.profile, parse, text, charset, setup, visit),
-            Parse::Dialect(parse) => {
-                let read = match parse.dialect {
-                    DialectKind::X12 => {
-                        // A trailer judges what stands before it: the envelope is read first.
-                        let outline = x12::outline(text, parse)?;
-                        input.rewind().map_err(DecodeError::Read)?;
-                        let text = Utf8Reader::new(input, charset);
-                        let offset = setup.offset;
-                        return x12::pass(text, outline, offset, Messages::new(parse, setup, visit));
-                    }
-                    DialectKind::Edifact => {
-                        // A trailer judges what stands before it: the envelope is read first.
-                        let outline = edifact::outline(text, parse)?;
-                        input.rewind().map_err(DecodeError::Read)?;
-                        let text = Utf8Reader::new(input, charset);
-                        let offset = setup.offset;
-                        return edifact::pass(text, outline, offset, Messages::new(parse, setup, visit));
-                    }
-                    DialectKind::Epcis => epcis::pass,
-                    DialectKind::Idoc => idoc::pass,
-                    DialectKind::Gs1Xml => gs1::pass,
-                    DialectKind::Ubl => ubl::pass,
+        let parse = match &self.profile.parse {
+            Parse::Csv(parse) => return csv::pass(&self.profile, parse, text, charset, setup, visit).map(Some),
+            Parse::Tree(parse) => return tree::pass(&self.profile, parse, text, charset, setup, visit).map(Some),
+            Parse::Dialect(parse) => parse,
+        };
+        let offset = setup.offset;
+        let read = match parse.dialect {
+            DialectKind::X12 => {
+                let outline = match envelopes {
+                    Envelopes::Followed => return x12::follow(text, offset, Messages::new(parse, setup, visit)),
+                    Envelopes::First => x12::outline(text, parse)?,
+                    Envelopes::Known(outline) => outline.clone(),
                 };
-                read(text, setup.offset, Messages::new(parse, setup, visit))
+                input.rewind().map_err(DecodeError::Read)?;
+                let text = Utf8Reader::new(input, charset);
+                return x12::pass(text, outline, offset, Messages::new(parse, setup, visit)).map(Some);
             }
-        }
+            DialectKind::Edifact => {
+                // A trailer judges what stands before it: the envelope is read first.
+                let outline = edifact::outline(text, parse)?;
+                input.rewind().map_err(DecodeError::Read)?;
+                let text = Utf8Reader::new(input, charset);
+                return edifact::pass(text, outline, offset, Messages::new(parse, setup, visit)).map(Some);
+            }
+            DialectKind::Epcis => epcis::pass,
+            DialectKind::Idoc => idoc::pass,
+            DialectKind::Gs1Xml => gs1::pass,
+            DialectKind::Ubl => ubl::pass,
+        };
+        read(text, offset, Messages::new(parse, setup, visit)).map(Some)
     }
 
     /// What all events of the file share.

@@ -140,8 +140,11 @@ fn hour_of(local: DateTime) -> DateTime {
 
 fn push_offset(out: &mut String, seconds: i32) {
     let minutes = seconds.unsigned_abs() / 60;
-    let sign = if seconds < 0 { '-' } else { '+' };
-    out.push_str(&format!("{sign}{:02}:{:02}", minutes / 60, minutes % 60));
+    out.push(if seconds < 0 { '-' } else { '+' });
+    for (mark, number) in [("", minutes / 60), (":", minutes % 60)] {
+        out.push_str(mark);
+        out.extend([number / 10, number % 10].map(|digit| char::from_digit(digit, 10).unwrap_or('0')));
+    }
 }
 
 /// Reads a calendar day: ISO 8601, or one of the formats.

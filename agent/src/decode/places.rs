@@ -2,6 +2,7 @@
 
 /// Gives each place at which the byte stands, in order. Eight bytes are looked at in one step: a search from one place to the next, as
 /// `memchr` does it, costs more where the next is a dozen bytes away.
+#[inline]
 pub(super) fn places(byte: u8, bytes: &[u8], mut each: impl FnMut(usize)) {
     const LOW: u64 = 0x7f7f_7f7f_7f7f_7f7f;
     let wanted = u64::from_le_bytes([byte; 8]);

@@ -11,7 +11,7 @@ use super::{
         Check, Column, Field, FileFact, From, Group, Parse, Profile, Scope, Skip, Transform, TreeForm, TypeRule,
     },
     rows::Row,
-    target::{Kind, LineQuantity, Target},
+    target::{Kind, LineField, LineQuantity, LineText, Target},
     tree::{path::TreePath, rest::Branch},
 };
 use crate::config::problem::did_you_mean;
@@ -115,6 +115,7 @@ impl Blanks {
 }
 
 /// The text without white space around it; most values have none, and their first and last byte tell.
+#[inline]
 fn trimmed(text: &str) -> &str {
     let is_ink = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_graphic);
     let bytes = text.as_bytes();
@@ -148,6 +149,8 @@ pub(super) struct FieldPlan {
     pub(super) to: Target,
     pub(super) is_decimal: bool,
     pub(super) source: Source,
+    /// The cell, where the value is what stands in one, and the text of a line that it becomes, where it does as it stands there.
+    pub(super) plain: Option<(usize, Option<LineText>)>,
     pub(super) required: bool,
     pub(super) formats: Vec<String>,
     pub(super) steps: Vec<Step>,
@@ -446,7 +449,15 @@ impl Binder<'_> {
             Transform::NegateIf { from, values } => Step::NegateIf(self.source(from), values.clone()),
             other => Step::Plain(other.clone()),
         });
-        let steps = steps.collect();
+        let steps: Vec<Step> = steps.collect();
+        let slot = match (&field.to, &field.map) {
+            (Target::Line(LineField::Text(slot)), None) => Some(*slot),
+            _ => None,
+        };
+        let plain = match &source {
+            Source::Cell(at) if steps.is_empty() => Some((*at, slot)),
+            _ => None,
+        };
         let (mut label, mut start) = (String::new(), None);
         field.from.each(&mut |part| {
             if label.is_empty() {
@@ -468,6 +479,7 @@ impl Binder<'_> {
             to: field.to.clone(),
             is_decimal: field.to.kind() == Kind::Decimal,
             source,
+            plain,
             required: field.required,
             formats: field.formats.clone(),
             steps,

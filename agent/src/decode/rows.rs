@@ -84,12 +84,12 @@ impl Row {
         if self.has_own_raw { &self.raw } else { self.text.as_bytes() }
     }
 
-    /// Splits the raw bytes; false where they are no text.
-    fn split(&mut self, raw: &[u8], dialect: &Dialect, has_quote: bool) -> bool {
+    /// Splits the raw bytes; false where they are no text. `text` is the same, where it is known to be one.
+    fn split(&mut self, raw: &[u8], text: Option<&str>, dialect: &Dialect, has_quote: bool) -> bool {
         self.spans.clear();
         self.text.clear();
         self.raw.clear();
-        let text = if has_quote { None } else { std::str::from_utf8(raw).ok() };
+        let text = if has_quote { None } else { text.or_else(|| std::str::from_utf8(raw).ok()) };
         self.has_own_raw = text.is_none();
         if self.has_own_raw {
             self.raw.extend_from_slice(raw);
@@ -187,6 +187,8 @@ pub(super) struct Rows<R> {
     input: R,
     dialect: Dialect,
     buffer: Vec<u8>,
+    /// What the buffer begins with, as far as it is text: a row need not be looked at for that by itself.
+    text: String,
     start: usize,
     /// End of what was read; the rest of the buffer is room.
     filled: usize,
@@ -207,6 +209,7 @@ impl<R: Read> Rows<R> {
             input,
             dialect,
             buffer: Vec::new(),
+            text: String::new(),
             start: 0,
             filled: 0,
             is_ended: false,
@@ -227,7 +230,8 @@ impl<R: Read> Rows<R> {
             row.is_unended = next == end;
             let has_quote = self.has_quote(raw);
             let is_passed_over = self.is_passed_over(raw);
-            let is_text = is_passed_over || row.split(raw, &self.dialect, has_quote) && self.is_sound(&row.text);
+            let is_text = is_passed_over
+                || row.split(raw, self.text.get(self.start..end), &self.dialect, has_quote) && self.is_sound(&row.text);
             // Only a quoted cell holds line ends of its own.
             self.line_no += if has_quote { line_ends(&self.buffer[self.start..next]) } else { u64::from(next > end) };
             self.offset += (next - self.start) as u64;
@@ -311,8 +315,18 @@ impl<R: Read> Rows<R> {
     fn refill(&mut self) -> io::Result<()> {
         self.is_ended = slide(&mut self.input, &mut self.buffer, &mut self.start, &mut self.filled, CHUNK)? == 0;
         let unread = &self.buffer[self.start..self.filled];
+        self.text.clear();
+        self.text.push_str(valid(unread));
         self.is_plain = memchr::memchr2(0, self.dialect.quote.unwrap_or(0), unread).is_none();
         Ok(())
+    }
+}
+
+/// The bytes up to the first that is no text.
+pub(super) fn valid(bytes: &[u8]) -> &str {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => text,
+        Err(error) => std::str::from_utf8(&bytes[..error.valid_up_to()]).unwrap_or(""),
     }
 }
 
@@ -378,7 +392,7 @@ mod tests {
         let dialect = Dialect { escape: Some(b'\\'), ..COMMAS };
         let mut row = Row::default();
 
-        assert!(row.split(br#""a\"b",c"#, &dialect, true));
+        assert!(row.split(br#""a\"b",c"#, None, &dialect, true));
         assert_eq!((row.cell(0), row.cell(1)), (Some("a\"b"), Some("c")));
     }
 

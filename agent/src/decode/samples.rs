@@ -121,6 +121,10 @@ pub(super) fn check_with(dir: &str, decoder: &Decoder, suffix: &str) {
     for file in files {
         let name = file.file_name().unwrap().to_string_lossy().into_owned();
         let outcome = read(decoder, &std::fs::read(&file).unwrap());
+        let Survey { lines, taken, held, .. } = outcome.survey;
+        // Each line is in an event or held; reasons are there where lines are.
+        let adds_up = taken <= lines && (lines == taken) == (held == 0);
+        assert!(adds_up || outcome.survey.is_refused(), "{name}: {lines} lines, {taken} taken, {held} reasons");
         wrong.extend(differs(dir, &name, suffix, &outcome));
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));

@@ -4,15 +4,15 @@ use docksync_proto::event::{Event, Interchange, Item, Line, Source};
 
 /// Most events that are kept.
 const EVENTS_MAX: usize = 8;
-/// Most lines that are kept.
+/// Most lines of one that are kept.
 const LINES_MAX: usize = 256;
 
 /// What was used and emptied.
 #[derive(Debug, Default)]
 pub(super) struct Spare {
     events: Vec<Event>,
-    /// Lines that are equal to new ones.
-    pub(super) lines: Vec<Line>,
+    /// Lines of such events, equal to new ones.
+    lines: Vec<Vec<Line>>,
 }
 
 impl Spare {
@@ -28,16 +28,56 @@ impl Spare {
     }
 
     /// Takes events that nobody needs any more.
-    pub(super) fn keep(&mut self, events: Vec<Event>) {
-        let room = EVENTS_MAX.saturating_sub(self.events.len());
-        for mut event in events.into_iter().take(room) {
-            let room = LINES_MAX.saturating_sub(self.lines.len());
-            self.lines.extend(event.lines.drain(..).take(room).map(|mut line| {
-                empty(&mut line);
-                line
-            }));
-            self.events.push(event);
+    pub(super) fn keep(&mut self, mut events: Vec<Event>) {
+        events.truncate(EVENTS_MAX.saturating_sub(self.events.len()));
+        for event in events.iter_mut().filter(|event| !event.lines.is_empty()) {
+            if self.lines.len() == EVENTS_MAX {
+                break;
+            }
+            event.lines.truncate(LINES_MAX);
+            event.lines.iter_mut().for_each(empty);
+            self.lines.push(std::mem::take(&mut event.lines));
         }
+        self.events.append(&mut events);
+    }
+
+    /// Lines for an event, where there are some from one before.
+    pub(super) fn lines(&mut self) -> Sheaf {
+        Sheaf { lines: self.lines.pop().unwrap_or_default(), count: 0 }
+    }
+}
+
+/// Lines of an event that is being read; behind them may stand empty ones. A line is large: those that serve again stay where they
+/// are.
+#[derive(Debug, Default)]
+pub(super) struct Sheaf {
+    lines: Vec<Line>,
+    count: usize,
+}
+
+impl Sheaf {
+    /// Adds an empty line.
+    pub(super) fn add(&mut self) -> Option<&mut Line> {
+        if self.count == self.lines.len() {
+            self.lines.push(Line::default());
+        }
+        self.count += 1;
+        self.last()
+    }
+
+    /// The line that was added last.
+    pub(super) fn last(&mut self) -> Option<&mut Line> {
+        self.lines.get_mut(self.count.checked_sub(1)?)
+    }
+
+    pub(super) const fn len(&self) -> usize {
+        self.count
+    }
+
+    /// The lines that were added.
+    pub(super) fn finish(mut self) -> Vec<Line> {
+        self.lines.truncate(self.count);
+        self.lines
     }
 }
 
@@ -170,7 +210,9 @@ mod tests {
             let mut spare = Spare::default();
             spare.keep(vec![was.clone()]);
             assert_eq!(spare.event(like), *like);
-            assert!(spare.lines.iter().all(|line| *line == Line::default()));
+            let lines = spare.lines();
+            assert_eq!(lines.lines, vec![Line::default(); was.lines.len()]);
+            assert_eq!(lines.finish(), []);
         }
     }
 }

@@ -3,6 +3,8 @@
 //! Functions put a value into an event or give the [`Fault`] that holds its document. `path` is the place in the document as
 //! people who read it name it: `W1203`, `SN1/02`, `E1EDL24/LFIMG`.
 
+use std::collections::btree_map::Entry;
+
 use docksync_proto::{
     codes,
     event::{Container, Event, Item, Line, Party, PartyRole, RefKind, Reference, Warning},
@@ -36,8 +38,13 @@ impl Messages<'_, '_> {
 
     /// The canonical unit: the partner's table first, then the spellings that everybody knows.
     pub(super) fn unit(&self, path: &str, column: u32, text: &str) -> Result<String, Fault> {
+        self.known_unit(path, column, text).map(str::to_owned)
+    }
+
+    /// The same, as the tables have it.
+    pub(super) fn known_unit(&self, path: &str, column: u32, text: &str) -> Result<&str, Fault> {
         let known = self.parse.partner("uom", text).or_else(|| codes::canonical_uom(text));
-        known.map(str::to_owned).ok_or_else(|| {
+        known.ok_or_else(|| {
             fault(
                 "UNKNOWN_UOM",
                 path,
@@ -87,7 +94,10 @@ pub(super) fn day(path: &str, column: u32, text: &str) -> Result<jiff::civil::Da
 
 /// A GTIN of 8, 12, 13 or 14 digits as 14, where its check digit is right.
 pub(super) fn gtin14(text: &str) -> Option<String> {
-    (matches!(text.len(), 8 | 12 | 13 | 14) && codes::has_check_digit(text)).then(|| format!("{text:0>14}"))
+    (matches!(text.len(), 8 | 12 | 13 | 14) && codes::has_check_digit(text)).then(|| {
+        let zeros = "000000".get(text.len() - 8..).unwrap_or_default();
+        [zeros, text].concat()
+    })
 }
 
 /// Sets the item's GTIN; one with a wrong check digit becomes a doubt and an extension, so that nothing is lost.
@@ -165,9 +175,14 @@ pub(super) fn keep(event: &mut Event, key: impl Into<String>, value: &str) {
     if value.is_empty() {
         return;
     }
-    let slot = event.extensions.entry(key.into()).or_default();
-    if !slot.is_empty() {
-        slot.push_str(" | ");
+    match event.extensions.entry(key.into()) {
+        Entry::Vacant(free) => drop(free.insert(value.to_owned())),
+        Entry::Occupied(known) => {
+            let slot = known.into_mut();
+            if !slot.is_empty() {
+                slot.push_str(" | ");
+            }
+            slot.push_str(value);
+        }
     }
-    slot.push_str(value);
 }

@@ -237,7 +237,7 @@ impl Desk<'_> {
         writer.pending.held = survey.held;
         writer.statement_end = self.statement_end(file, &facts, &survey);
         if let Some(kept) = kept.finish(self.feed.decoder.repeats(&survey)) {
-            return writer.take_all(kept, survey.records, survey.lines);
+            return writer.take_all(kept, &survey);
         }
         let mut visit = |record, found: Record<'_>| writer.take(record, found);
         self.feed.decoder.emit(&mut opened.file, &facts, &survey, &mut visit).map_err(decode)?;
@@ -245,7 +245,7 @@ impl Desk<'_> {
             return Err(error);
         }
         unchanged(opened, &file.path)?;
-        writer.end(survey.records, survey.lines)
+        writer.end(&survey)
     }
 
     /// What tells the centre that a statement of stock is whole: what a whole one does not name is none, what a part does not
@@ -396,7 +396,7 @@ impl<'w> Writer<'w> {
     }
 
     /// Hands over what the first pass kept.
-    fn take_all(mut self, mut kept: Whole, records: u64, lines: u64) -> Result<Pending, IntakeError> {
+    fn take_all(mut self, mut kept: Whole, survey: &Survey) -> Result<Pending, IntakeError> {
         let path = self.file.path.clone();
         let lost = |source| IntakeError::Read { path: path.clone(), source };
         let mut held = kept.take_held().into_iter().peekable();
@@ -413,7 +413,7 @@ impl<'w> Writer<'w> {
             self.records_done = last;
         }
         self.held.extend(held.map(|(_, line)| line));
-        self.end(records, lines)
+        self.end(survey)
     }
 
     fn event(&mut self, event: &Event) -> Result<(), IntakeError> {
@@ -475,12 +475,12 @@ impl<'w> Writer<'w> {
         Ok(self.pending)
     }
 
-    fn end(mut self, records: u64, lines: u64) -> Result<Pending, IntakeError> {
+    fn end(mut self, survey: &Survey) -> Result<Pending, IntakeError> {
         if let Some(event) = self.statement_end.take() {
             self.event(&event)?;
         }
-        self.records_done = records;
-        self.flush(Some(FileEnd::Captured { lines }))?;
+        self.records_done = survey.records;
+        self.flush(Some(FileEnd::Captured { lines: survey.lines, taken: survey.taken }))?;
         Ok(self.pending)
     }
 }

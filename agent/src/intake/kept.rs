@@ -264,6 +264,10 @@ impl Keep for Kept {
             self.give_up();
         }
     }
+
+    fn forget(&mut self) {
+        self.give_up();
+    }
 }
 
 impl Spool {

@@ -106,7 +106,7 @@ impl CaptureStore for MemoryStore {
                 return Ok(Begun::Resume { file: id(at), records_done: files[at].records_done });
             }
             let earlier = files[at].file.name.clone();
-            let end = Some(FileEnd::Captured { lines: 0 });
+            let end = Some(FileEnd::Captured { lines: 0, taken: 0 });
             files.push(Kept { file: file.clone(), records_done: 0, end, moved_to: None });
             return Ok(Begun::Duplicate { file: id(files.len() - 1), earlier });
         }

@@ -251,8 +251,11 @@ pub struct Chunk {
 pub enum FileEnd {
     /// All records are stored or held.
     Captured {
-        /// Data lines of the file (header, blank and comment lines are not counted).
+        /// Data lines of the file (header, blank and comment lines are not counted); of a standard, the segments of its documents
+        /// or the lines that they span.
         lines: u64,
+        /// Those of them that events hold. Each of the others is held, by itself or with its document.
+        taken: u64,
     },
     /// Nothing of it was taken; the reasons are the held lines of the same chunk.
     Refused {

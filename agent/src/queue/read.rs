@@ -58,13 +58,15 @@ pub struct FileRow {
     pub sha256: String,
     /// Data lines.
     pub lines: i64,
+    /// Those of them that events hold; `None` for a file of before they were counted.
+    pub taken: Option<i64>,
     /// Events that were new.
     pub accepted: i64,
     /// Events that were captured before.
     pub duplicate: i64,
     /// Events that were captured before with other content.
     pub revised: i64,
-    /// Lines held.
+    /// Reasons for which lines are held.
     pub held: i64,
     /// Name under which the same bytes were captured before.
     pub earlier: Option<String>,
@@ -115,7 +117,7 @@ pub struct Reader {
 }
 
 const FILE_COLUMNS: &str = "id, feed, name, path, state, found_ms, ended_ms, size, sha256, lines, accepted, duplicate, revised, held, \
-                            earlier, first_seq, last_seq, resolved_ms, resolved_why";
+                            earlier, first_seq, last_seq, resolved_ms, resolved_why, taken";
 
 impl Reader {
     /// Opens the database for reading.
@@ -440,5 +442,6 @@ fn file_row(row: &Row<'_>) -> rusqlite::Result<FileRow> {
         last_seq: row.get(16)?,
         resolved_ms: row.get(17)?,
         resolved_why: row.get(18)?,
+        taken: row.get(19)?,
     })
 }

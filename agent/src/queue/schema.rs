@@ -18,6 +18,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/001_queue.sql"),
     include_str!("migrations/002_damage.sql"),
     include_str!("migrations/003_known_parts.sql"),
+    include_str!("migrations/004_taken.sql"),
 ];
 const PAGE_BYTES: u64 = 4096;
 

@@ -224,15 +224,15 @@ fn end(
     now_ms: i64,
     seqs: Option<(u64, u64)>,
 ) -> rusqlite::Result<()> {
-    let (state, lines, ended) = match chunk.end {
-        None => (CLAIMED, 0, None),
-        Some(FileEnd::Captured { lines }) => (CAPTURED, lines, Some(now_ms)),
-        Some(FileEnd::Refused { lines }) => (REFUSED, lines, Some(now_ms)),
+    let (state, lines, taken, ended) = match chunk.end {
+        None => (CLAIMED, 0, None, None),
+        Some(FileEnd::Captured { lines, taken }) => (CAPTURED, lines, Some(taken), Some(now_ms)),
+        Some(FileEnd::Refused { lines }) => (REFUSED, lines, Some(0), Some(now_ms)),
     };
     db.prepare_cached(
         "UPDATE file SET state = ?2, records_done = ?3, lines = ?4, ended_ms = ?5, accepted = accepted + ?6,
          duplicate = duplicate + ?7, revised = revised + ?8, held = held + ?9,
-         first_seq = coalesce(first_seq, ?10), last_seq = coalesce(?11, last_seq) WHERE id = ?1",
+         first_seq = coalesce(first_seq, ?10), last_seq = coalesce(?11, last_seq), taken = ?12 WHERE id = ?1",
     )?
     .execute(params![
         file.0,
@@ -246,6 +246,7 @@ fn end(
         number(chunk.held.len() as u64),
         seqs.map(|(first, _)| number(first)),
         seqs.map(|(_, last)| number(last)),
+        taken.map(number),
     ])?;
     Ok(())
 }

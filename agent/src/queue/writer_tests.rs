@@ -49,7 +49,8 @@ fn chunk(file: Of, picks: std::ops::Range<usize>, qty: i64) -> Chunk {
         builder.push(&pick(n, qty));
     }
     let batches = builder.take().unwrap().into_iter().collect();
-    let end = Some(FileEnd::Captured { lines: picks.len() as u64 });
+    let lines = picks.len() as u64;
+    let end = Some(FileEnd::Captured { lines, taken: lines });
     Chunk { file, batches, held: Vec::new(), records_done: picks.len() as u64, end }
 }
 
@@ -75,8 +76,11 @@ fn what_was_appended_is_there_after_a_restart_and_its_chain_holds() {
 
     assert_eq!(appended.appended.accepted, 300);
     assert_eq!(queue.head().borrow().head, 300);
-    let verified = Reader::open(queue.path()).unwrap().verify().unwrap();
+    let reader = Reader::open(queue.path()).unwrap();
+    let verified = reader.verify().unwrap();
     assert_eq!((verified.events, verified.faults.len()), (300, 0));
+    let row = reader.file(appended.file).unwrap().unwrap();
+    assert_eq!((row.lines, row.taken), (300, Some(300)));
 }
 
 #[test]

@@ -34,7 +34,7 @@ fn capture_bad_file(queue: &Queue) {
     };
     let file = Of::Unseen(Box::new(file));
     let held = vec![samples::held_line(214)];
-    let end = Some(FileEnd::Captured { lines: 1 });
+    let end = Some(FileEnd::Captured { lines: 1, taken: 0 });
     queue.append(Chunk { file, batches: vec![], held, records_done: 1, end }, &Order::default()).wait().unwrap();
 }
 

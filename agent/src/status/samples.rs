@@ -141,6 +141,7 @@ pub(super) fn bad_file() -> FileFacts {
         size: 31_337,
         sha256: "00".repeat(32),
         lines: 411,
+        taken: Some(409),
         accepted: 400,
         duplicate: 9,
         revised: 0,

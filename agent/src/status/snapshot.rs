@@ -339,6 +339,7 @@ fn link(link: &crate::uplink::UplinkFacts) -> LinkView {
 /// A file as the list shows it.
 pub(super) fn file(file: &FileFacts) -> FileView {
     let row = &file.row;
+    let good = row.taken.unwrap_or(row.accepted + row.duplicate);
     FileView {
         id: row.id.0,
         name: row.name.clone(),
@@ -347,8 +348,8 @@ pub(super) fn file(file: &FileFacts) -> FileView {
         state: row.state,
         found_at: Timestamp::from_millisecond(row.found_ms).ok(),
         lines: row.lines,
-        good: row.accepted + row.duplicate,
-        held: row.held,
+        good,
+        held: if row.taken.is_some() { row.lines - good } else { row.held },
         code: headline::code_of(file),
         cause: headline::cause_of(file),
         whose_action: headline::owner_of(file),

@@ -211,8 +211,8 @@ mod tests {
         PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..")
     }
 
-    fn run(jsonl: bool) -> (u8, String, String) {
-        let args = TestArgs {
+    fn args(jsonl: bool) -> TestArgs {
+        TestArgs {
             profile: Some(root().join("config/feeds/pick-csv.toml")),
             dialect: None,
             feed: None,
@@ -223,7 +223,11 @@ mod tests {
             site: Some("DC7".to_owned()),
             tz: Some("America/Chicago".to_owned()),
             files: vec![root().join("tests/golden/feeds/pick-csv.csv")],
-        };
+        }
+    }
+
+    fn run(jsonl: bool) -> (u8, String, String) {
+        let args = args(jsonl);
         let (mut out, mut err) = (Vec::new(), Vec::new());
         let code = test(&args, Timestamp::UNIX_EPOCH, &mut out, &mut err).unwrap();
         (code, String::from_utf8(out).unwrap(), String::from_utf8(err).unwrap())
@@ -238,6 +242,35 @@ mod tests {
                         \x20 line 4 col 5 qty \"12EA\": expected a number, as 12.5 [INVALID_QUANTITY] (warehouse)\n";
         assert!(out.starts_with(expected), "{out}");
         assert!(out.ends_with("nothing was stored or sent (dry run)\n"), "{out}");
+    }
+
+    #[test]
+    fn segments_of_a_document_that_is_held_are_told_with_its_reasons() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("945.edi");
+        let set = |control: &str, qty: &str| {
+            format!(
+                "ST*945*{control}~W06*F*SO-{control}*20261123*SHP-{control}~LX*1~W12*CC*3*{qty}**EA**VN*SKU-1~SE*5*{control}~"
+            )
+        };
+        let text = format!(
+            "ISA*00*          *00*          *ZZ*WMSDC7         *ZZ*DEPOSITOR      *261123*0915*U*00401*000000101*0*P*>~\
+             GS*SW*WMSDC7*DEPOSITOR*20261123*0915*101*X*004010~{}{}GE*2*101~IEA*1*000000101~",
+            set("0001", "3"),
+            set("0002", "three"),
+        );
+        std::fs::write(&path, text).unwrap();
+        let args = TestArgs { profile: None, dialect: Some("x12".to_owned()), files: vec![path], ..args(false) };
+        let (mut out, mut err) = (Vec::new(), Vec::new());
+
+        let code = test(&args, Timestamp::UNIX_EPOCH, &mut out, &mut err).unwrap();
+
+        let out = String::from_utf8(out).unwrap();
+        assert_eq!(code, 1);
+        assert!(
+            out.contains("   10 segments, UTF-8\n  1 -> shipment_confirmed\n  5 segments rejected, for 1 reason\n"),
+            "{out}"
+        );
     }
 
     #[test]

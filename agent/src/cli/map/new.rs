@@ -401,7 +401,9 @@ impl Example<'_> {
                 None => out.push_str(&format!("# {} is kept as an extension\n\n", from(at))),
             }
         }
-        if !has_time {
+        if !has_time && columns::is_of_the_moment(event_type) {
+            out.push_str(&field("event_time", "{ file = \"time\" }", ""));
+        } else if !has_time {
             out.push_str(&missing("which of them says when it happened?", "event_time", &open));
         }
         if !taken.contains(&"lines.item.sku") {

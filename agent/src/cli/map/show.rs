@@ -62,7 +62,7 @@ pub(super) fn table(
     for (event_type, count) in &survey.counts {
         writeln!(out, "  {count} -> {event_type}")?;
     }
-    writeln!(out, "  {} {} rejected", survey.held, if survey.held == 1 { "line" } else { "lines" })?;
+    writeln!(out, "  {}", rejected(profile, survey))?;
     survey.bad.iter().take(SHOWN_LINES).try_for_each(|line| writeln!(out, "  {}", words(line)))?;
     if survey.held > SHOWN_LINES as u64 {
         writeln!(out, "  and {} more", survey.held - SHOWN_LINES as u64)?;
@@ -80,6 +80,21 @@ pub(super) fn table(
         writeln!(out, "  and {left} events more; --jsonl prints them all")?;
     }
     Ok(())
+}
+
+/// How many of the file's lines become no event; where they are held together, for how many reasons.
+fn rejected(profile: &profile::Profile, survey: &Survey) -> String {
+    let lines = survey.lines.saturating_sub(survey.taken);
+    let unit = match form(profile, survey).as_str() {
+        " segments" => "segment",
+        _ => "line",
+    };
+    let s = |count: u64| if count == 1 { "" } else { "s" };
+    let reasons = match survey.held {
+        held if held == lines => String::new(),
+        held => format!(", for {held} reason{}", s(held)),
+    };
+    format!("{lines} {unit}{} rejected{reasons}", s(lines))
 }
 
 /// How the file was read.

@@ -2,12 +2,16 @@
 
 use std::{borrow::Cow, collections::BTreeMap};
 
-use serde_json::{Map, Value};
+use serde_json::Value;
+
+use super::fields::{Fields, Part};
 
 /// Name spaces by prefix, and whole terms.
 #[derive(Debug, Clone)]
 pub(super) struct Context {
     names: BTreeMap<String, String>,
+    /// A bit for each length below 64 that a prefix has: most keys need no look at the prefixes.
+    lengths: u64,
 }
 
 impl Default for Context {
@@ -19,7 +23,8 @@ impl Default for Context {
             ("epcis", "https://ref.gs1.org/epcis/"),
             ("gs1", "https://ref.gs1.org/voc/"),
         ];
-        Self { names: known.map(|(prefix, name)| (prefix.to_owned(), name.to_owned())).into() }
+        let lengths = known.iter().fold(0, |lengths, (prefix, _)| lengths | length_bit(prefix));
+        Self { names: known.map(|(prefix, name)| (prefix.to_owned(), name.to_owned())).into(), lengths }
     }
 }
 
@@ -42,6 +47,7 @@ impl Context {
             if let Some(name) = name
                 && self.names.len() < NAMES_MAX
             {
+                self.lengths |= length_bit(prefix);
                 self.names.insert(prefix.clone(), name.to_owned());
             }
         }
@@ -59,7 +65,7 @@ impl Context {
     }
 
     /// The object with every partner's key in the form `<name space>#<field>`.
-    pub(super) fn qualified(&self, object: Map<String, Value>) -> Map<String, Value> {
+    pub(super) fn qualified(&self, object: Fields) -> Fields {
         if self.is_plain(&object) {
             return object;
         }
@@ -68,24 +74,25 @@ impl Context {
     }
 
     /// Whether it has no key that would become another one, at any depth.
-    fn is_plain(&self, object: &Map<String, Value>) -> bool {
+    fn is_plain(&self, object: &Fields) -> bool {
         object.iter().all(|(key, value)| {
-            key != "@context" && !key.contains(':') && !self.names.contains_key(key) && self.has_plain(value)
+            let is_term = self.lengths & length_bit(key) != 0 && self.names.contains_key(key);
+            !is_term && key != "@context" && !key.contains(':') && self.has_plain(value)
         })
     }
 
-    fn has_plain(&self, value: &Value) -> bool {
+    fn has_plain(&self, value: &Part) -> bool {
         match value {
-            Value::Object(object) => self.is_plain(object),
-            Value::Array(parts) => parts.iter().all(|part| self.has_plain(part)),
-            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => true,
+            Part::Object(object) => self.is_plain(object),
+            Part::List(parts) => parts.iter().all(|part| self.has_plain(part)),
+            Part::Null | Part::Bool(_) | Part::Number(_) | Part::Text(_) => true,
         }
     }
 
-    fn value(&self, value: Value) -> Value {
+    fn value(&self, value: Part) -> Part {
         match value {
-            Value::Object(object) => Value::Object(self.qualified(object)),
-            Value::Array(parts) => parts.into_iter().map(|part| self.value(part)).collect(),
+            Part::Object(object) => Part::Object(self.qualified(object)),
+            Part::List(parts) => Part::List(parts.into_iter().map(|part| self.value(part)).collect()),
             plain => plain,
         }
     }
@@ -101,6 +108,10 @@ impl Context {
             None => whole,
         }
     }
+}
+
+fn length_bit(key: &str) -> u64 {
+    1 << key.len().min(63)
 }
 
 /// Whether a context declares names of its own.

@@ -99,7 +99,7 @@ impl Mapping<'_, '_, '_> {
         }
         self.declared_error(&raw, memory);
         self.words(&raw);
-        for (key, value) in &raw.rest {
+        for (key, value) in raw.rest.iter() {
             flatten(&mut self.event, &format!("epcis:{key}"), value, context);
         }
         self.remember(&raw, &labels, memory);
@@ -138,9 +138,9 @@ impl Mapping<'_, '_, '_> {
 
     /// The business location decides about the site, else the read point.
     fn site(&mut self, raw: &Raw) {
-        let codes: Vec<String> = [&raw.location, &raw.read_point].into_iter().flatten().flat_map(codes).collect();
         let sites = &self.messages.parse.sites;
         if !sites.is_empty() {
+            let codes: Vec<String> = [&raw.location, &raw.read_point].into_iter().flatten().flat_map(codes).collect();
             let known = codes.iter().find(|code| sites.contains_key(&code.to_uppercase())).or(codes.first());
             let code = known.cloned().unwrap_or_default();
             if let Err(mut fault) = self.messages.place_at(&mut self.event, &code) {
@@ -232,7 +232,7 @@ impl Mapping<'_, '_, '_> {
             let mut line = self.line(&quantity.class, &parent_id);
             line.qty = quantity.amount;
             if line.qty.is_none() && self.message.is_good() && needs_quantity(self.event.event_type) {
-                let path = format!("{}{}/quantity", self.pointer, quantity.path);
+                let path = [self.pointer.as_str(), &quantity.path("quantity")].concat();
                 self.fault(trade::fault("MISSING_MANDATORY", &path, 0, "", "a number"));
             }
             line.uom = self.unit(&quantity, is_other);
@@ -245,7 +245,11 @@ impl Mapping<'_, '_, '_> {
         if quantity.uom.is_empty() {
             return "EA".to_owned();
         }
-        let path = format!("{}{}/uom", self.pointer, quantity.path);
+        // Most units are known, and nobody asks for their place.
+        if let Ok(unit) = self.messages.unit("", 0, &quantity.uom) {
+            return unit;
+        }
+        let path = [self.pointer.as_str(), &quantity.path("uom")].concat();
         match self.messages.unit(&path, 0, &quantity.uom) {
             Ok(unit) => unit,
             Err(_) if is_other => {

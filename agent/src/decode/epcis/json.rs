@@ -126,9 +126,9 @@ impl Walk<'_> {
     }
 
     fn found(&mut self, mut found: Found) {
-        found.is_too_large = size(&found.event) > EVENT_NODES_MAX;
+        found.is_too_large = found.event.size() > EVENT_NODES_MAX;
         if let Some(context) = found.event.remove("@context") {
-            found.context = Some(context);
+            found.context = Some(context.json());
         }
         let bytes = self.meter.offset.get() + self.offset - found.place.offset;
         if self.document.has_context || self.pending_bytes + bytes > PENDING_BYTES_MAX {
@@ -183,18 +183,6 @@ impl Walk<'_> {
         fault.column = u32::try_from(error.column()).unwrap_or(0);
         Stop::Broken { line_no: if error.line() > 0 { error.line() as u64 } else { line_no }, fault }
     }
-}
-
-/// Values in an object, itself included.
-fn size(object: &Map<String, Value>) -> usize {
-    fn of(value: &Value) -> usize {
-        match value {
-            Value::Object(object) => size(object),
-            Value::Array(parts) => 1 + parts.iter().map(of).sum::<usize>(),
-            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => 1,
-        }
-    }
-    1 + object.values().map(of).sum::<usize>()
 }
 
 /// Where in the document a value stands.
@@ -321,7 +309,7 @@ impl Walk<'_> {
 
     fn event(&self, event: Map<String, Value>, place: Place, pointer: String) -> Found {
         let lines = self.meter.line.get().saturating_sub(place.line_no) + 1;
-        Found { event, context: None, place, lines, pointer, is_xml: false, is_too_large: false }
+        Found { event: event.into(), context: None, place, lines, pointer, is_xml: false, is_too_large: false }
     }
 }
 

@@ -66,8 +66,8 @@ pub(super) fn locations(raw: &Raw) -> [String; 2] {
 
 /// Whether a time names its zone: `Z` or an offset behind the time of day.
 pub(super) fn has_zone(text: &str) -> bool {
-    let Some((_, clock)) = text.split_once('T') else { return false };
-    clock.ends_with(['Z', 'z']) || clock.contains(['+', '-'])
+    let mut bytes = text.bytes();
+    bytes.any(|byte| byte == b'T') && (text.ends_with(['Z', 'z']) || bytes.any(|byte| matches!(byte, b'+' | b'-')))
 }
 
 pub(super) fn offset_secs(text: &str) -> Option<i32> {

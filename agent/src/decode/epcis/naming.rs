@@ -1,10 +1,10 @@
 //! Identity of events that their source did not name.
 
 use docksync_proto::{event::Event, identity};
-use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use super::{
+    fields::Part,
     ids,
     raw::{Id, Raw},
 };
@@ -46,8 +46,8 @@ pub(super) fn fingerprint(raw: &Raw, event: &Event) -> String {
 }
 
 /// Identifiers of a list that has no place among the goods.
-fn texts(key: &str, value: &Value) -> Vec<String> {
-    let parts = value.as_array().map(Vec::as_slice).unwrap_or_default();
-    let text = |part: &Value| Some(ids::key(part.as_str().or_else(|| part.get("epcClass")?.as_str())?).label());
+fn texts(key: &str, value: &Part) -> Vec<String> {
+    let parts = value.as_list().unwrap_or_default();
+    let text = |part: &Part| Some(ids::key(part.as_str().or_else(|| part.get("epcClass")?.as_str())?).label());
     parts.iter().filter_map(text).map(|label| format!("{key}={label}")).collect()
 }

@@ -1,7 +1,6 @@
 //! The fields of one event, checked for form; what has no place here stays in `rest`.
 
 use rust_decimal::Decimal;
-use serde_json::{Map, Value};
 
 use super::{
     super::{
@@ -11,6 +10,7 @@ use super::{
     },
     Found,
     context::Context,
+    fields::{Fields, Part},
     ids::{self, Key},
     words::short,
 };
@@ -34,8 +34,16 @@ pub(super) struct Quantity {
     pub(super) class: Id,
     pub(super) amount: Option<Decimal>,
     pub(super) uom: String,
-    /// Pointer to it within the event.
-    pub(super) path: String,
+    /// Its list, and its place there.
+    list: &'static str,
+    at: usize,
+}
+
+impl Quantity {
+    /// Pointer to a field of it within the event.
+    pub(super) fn path(&self, field: &str) -> String {
+        format!("/{}/{}/{field}", self.list, self.at)
+    }
 }
 
 /// What the source says of an event that was declared to be wrong.
@@ -65,9 +73,9 @@ pub(super) struct Raw {
     pub(super) transactions: Vec<(String, String)>,
     pub(super) sources: Vec<(String, Id)>,
     pub(super) destinations: Vec<(String, Id)>,
-    pub(super) ilmd: Map<String, Value>,
+    pub(super) ilmd: Fields,
     pub(super) error: Option<ErrorDeclaration>,
-    pub(super) rest: Map<String, Value>,
+    pub(super) rest: Fields,
 }
 
 const ACTIONS: &[&str] = &["ADD", "OBSERVE", "DELETE"];
@@ -113,11 +121,13 @@ impl Raw {
                 self.quantities = taker.quantities(messages, "childQuantityList");
             }
             "QuantityEvent" => {
-                let mut one = Map::new();
+                let mut one = Fields::default();
                 for key in ["epcClass", "quantity"] {
-                    one.extend(taker.map.remove(key).map(|value| (key.to_owned(), value)));
+                    if let Some(value) = taker.map.remove(key) {
+                        one.insert(key.to_owned(), value);
+                    }
                 }
-                taker.map.insert("quantityList".to_owned(), Value::Array(vec![Value::Object(one)]));
+                taker.map.insert("quantityList".to_owned(), Part::List(vec![Part::Object(one)]));
                 self.quantities = taker.quantities(messages, "quantityList");
             }
             _ => {
@@ -142,7 +152,7 @@ impl Raw {
             }
         }
         let has_goods = !self.epcs.is_empty() || !self.quantities.is_empty();
-        let is_sensed = taker.map.contains_key("sensorElementList");
+        let is_sensed = taker.map.get("sensorElementList").is_some();
         match self.kind.as_str() {
             "ObjectEvent" | "QuantityEvent" if !has_goods && !is_sensed => {
                 taker.missing("epcList", "an epcList or a quantityList that is not empty");
@@ -160,7 +170,7 @@ impl Raw {
 
 /// Takes fields out of an event and notes what is wrong with them.
 struct Taker<'m> {
-    map: Map<String, Value>,
+    map: Fields,
     pointer: String,
     is_xml: bool,
     message: &'m mut Message,
@@ -177,17 +187,17 @@ impl Taker<'_> {
         self.fault("MISSING_MANDATORY", &format!("/{key}"), "", expected);
     }
 
-    fn wrong(&mut self, path: &str, value: &Value, expected: &str) {
+    fn wrong(&mut self, path: &str, value: &Part, expected: &str) {
         let found = value.to_string();
         self.fault("SCHEMA_VIOLATION", path, &found, expected);
     }
 
     /// A text without blanks around it. The path is written only where it is told.
-    fn plain(&mut self, path: impl FnOnce() -> String, value: Option<Value>) -> String {
+    fn plain(&mut self, path: impl FnOnce() -> String, value: Option<Part>) -> String {
         match value {
-            None | Some(Value::Null) => String::new(),
-            Some(Value::String(text)) if text.trim().len() == text.len() => text,
-            Some(Value::String(text)) => text.trim().to_owned(),
+            None | Some(Part::Null) => String::new(),
+            Some(Part::Text(text)) if text.trim().len() == text.len() => text,
+            Some(Part::Text(text)) => text.trim().to_owned(),
             Some(other) => {
                 self.wrong(&path(), &other, "a text");
                 String::new()
@@ -200,12 +210,12 @@ impl Taker<'_> {
         self.plain(|| format!("/{key}"), value)
     }
 
-    fn object(&mut self, key: &str) -> Option<Map<String, Value>> {
+    fn object(&mut self, key: &str) -> Option<Fields> {
         match self.map.remove(key)? {
-            Value::Object(object) => Some(object),
+            Part::Object(object) => Some(object),
             // An empty element of XML.
-            Value::String(text) if text.is_empty() => None,
-            Value::Null => None,
+            Part::Text(text) if text.is_empty() => None,
+            Part::Null => None,
             other => {
                 self.wrong(&format!("/{key}"), &other, "an object");
                 None
@@ -213,10 +223,10 @@ impl Taker<'_> {
         }
     }
 
-    fn array(&mut self, key: &str) -> Vec<Value> {
+    fn array(&mut self, key: &str) -> Vec<Part> {
         match self.map.remove(key) {
-            None | Some(Value::Null) => Vec::new(),
-            Some(Value::Array(parts)) => parts,
+            None | Some(Part::Null) => Vec::new(),
+            Some(Part::List(parts)) => parts,
             Some(other) => {
                 self.wrong(&format!("/{key}"), &other, "an array");
                 Vec::new()
@@ -233,16 +243,18 @@ impl Taker<'_> {
     /// `id` of a place; its other fields stay.
     fn place(&mut self, key: &str) -> Option<Id> {
         let mut object = match self.map.remove(key)? {
-            Value::String(text) => return Some(Id::new(&text)).filter(|id| !id.text.is_empty()),
-            value => {
-                self.map.insert(key.to_owned(), value);
-                self.object(key)?
+            Part::Text(text) => return Some(Id::new(&text)).filter(|id| !id.text.is_empty()),
+            Part::Object(object) => object,
+            Part::Null => return None,
+            other => {
+                self.wrong(&format!("/{key}"), &other, "an object");
+                return None;
             }
         };
         let id = object.remove("id");
         let id = self.plain(|| format!("/{key}/id"), id);
         if !object.is_empty() {
-            self.map.insert(key.to_owned(), Value::Object(object));
+            self.map.insert(key.to_owned(), Part::Object(object));
         }
         Some(Id::new(&id)).filter(|id| !id.text.is_empty())
     }
@@ -250,7 +262,7 @@ impl Taker<'_> {
     fn pairs(&mut self, key: &str, value_key: &str) -> Vec<(String, String)> {
         let mut pairs = Vec::new();
         for (at, part) in self.array(key).into_iter().enumerate() {
-            let Value::Object(mut object) = part else {
+            let Part::Object(mut object) = part else {
                 self.wrong(&format!("/{key}/{at}"), &part, "an object");
                 continue;
             };
@@ -270,22 +282,22 @@ impl Taker<'_> {
         self.pairs(key, value_key).into_iter().map(|(kind, id)| (kind, Id::new(&id))).collect()
     }
 
-    fn quantities(&mut self, messages: &Messages<'_, '_>, key: &str) -> Vec<Quantity> {
+    fn quantities(&mut self, messages: &Messages<'_, '_>, list: &'static str) -> Vec<Quantity> {
         let mut quantities = Vec::new();
-        for (at, part) in self.array(key).into_iter().enumerate() {
-            let path = format!("/{key}/{at}");
-            let Value::Object(mut object) = part else {
-                self.wrong(&path, &part, "an object with epcClass and quantity");
+        for (at, part) in self.array(list).into_iter().enumerate() {
+            let path = |field: &str| format!("/{list}/{at}{field}");
+            let Part::Object(mut object) = part else {
+                self.wrong(&path(""), &part, "an object with epcClass and quantity");
                 continue;
             };
             let (class, uom) = (object.remove("epcClass"), object.remove("uom"));
-            let class = self.plain(|| format!("{path}/epcClass"), class);
-            let uom = self.plain(|| format!("{path}/uom"), uom);
+            let class = self.plain(|| path("/epcClass"), class);
+            let uom = self.plain(|| path("/uom"), uom);
             if class.is_empty() {
-                self.missing(&format!("{key}/{at}/epcClass"), "an item class");
+                self.missing(&format!("{list}/{at}/epcClass"), "an item class");
             }
-            let amount = self.amount(messages, || format!("{path}/quantity"), object.remove("quantity"));
-            quantities.push(Quantity { class: Id::new(&class), amount, uom, path });
+            let amount = self.amount(messages, || path("/quantity"), object.remove("quantity"));
+            quantities.push(Quantity { class: Id::new(&class), amount, uom, list, at });
         }
         quantities
     }
@@ -295,12 +307,12 @@ impl Taker<'_> {
         &mut self,
         messages: &Messages<'_, '_>,
         path: impl FnOnce() -> String,
-        value: Option<Value>,
+        value: Option<Part>,
     ) -> Option<Decimal> {
         let text = match value {
-            None | Some(Value::Null) => return None,
-            Some(Value::Number(number)) => number.to_string(),
-            Some(Value::String(text)) if self.is_xml => text,
+            None | Some(Part::Null) => return None,
+            Some(Part::Number(number)) => number.to_string(),
+            Some(Part::Text(text)) if self.is_xml => text,
             Some(other) => {
                 let found = other.to_string();
                 self.fault("INVALID_QUANTITY", &path(), &found, "a number");
@@ -320,13 +332,13 @@ impl Taker<'_> {
         let mut object = self.object("errorDeclaration")?;
         let reason = object.remove("reason");
         let reason = short(&self.plain(|| "/errorDeclaration/reason".to_owned(), reason)).to_owned();
-        let ids = object.get("correctiveEventIDs").and_then(Value::as_array).cloned().unwrap_or_default();
+        let ids = object.get("correctiveEventIDs").and_then(Part::as_list).unwrap_or_default();
         let correctives = ids.iter().filter_map(|id| Some(id.as_str()?.to_owned())).collect();
         if !reason.is_empty() {
-            object.insert("reason".to_owned(), reason.as_str().into());
+            object.insert("reason".to_owned(), reason.clone().into());
         }
         // All of it is kept as well: the words of the declaration are not the event's.
-        self.map.insert("errorDeclaration".to_owned(), Value::Object(object));
+        self.map.insert("errorDeclaration".to_owned(), Part::Object(object));
         Some(ErrorDeclaration { reason, correctives })
     }
 }

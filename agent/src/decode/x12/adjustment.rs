@@ -101,7 +101,7 @@ fn entry(
     let code = sheet.must(w19, 1, "the reason of the adjustment").to_owned();
     let qty = sheet.must_quantity(w19, 2);
     line.qty = qty;
-    line.uom = sheet.unit(&mut event, w19, 3);
+    sheet.unit(&mut event, &mut line, w19, 3);
     w19.get(9).clone_into(&mut line.lot);
     sheet.item(&mut event, &mut line, w19, &ITEM, 1);
     sheet.weight(&mut event, &mut line, w19, 10, 1);

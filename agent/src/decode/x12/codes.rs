@@ -2,6 +2,8 @@
 
 use docksync_proto::event::{LineStatus, PartyRole, RefKind};
 
+use super::segment::code;
+
 /// Documents that are read, with the functional identifier of their group (element 479).
 pub(super) const DOCUMENTS: &[(&str, &str)] = &[
     ("846", "IB"),
@@ -29,9 +31,20 @@ pub(super) const SEGMENTS: &[&str] = &[
     "W10", "W12", "W13", "W14", "W15", "W17", "W19", "W20", "W27", "W28", "W66", "W76",
 ];
 
+/// The same as numbers: they are compared at once.
+const CODES: [u64; SEGMENTS.len()] = {
+    let (mut codes, mut at) = ([0; SEGMENTS.len()], 0);
+    while at < codes.len() {
+        codes[at] = code(SEGMENTS[at]);
+        at += 1;
+    }
+    codes
+};
+
 /// Whether a segment of this name may stand in one of those documents.
 pub(super) fn is_segment(id: &str) -> bool {
-    SEGMENTS.binary_search(&id).is_ok()
+    let wanted = code(id);
+    CODES.iter().fold(false, |is_found, code| is_found | (*code == wanted))
 }
 
 /// What a reference number names (element 128).

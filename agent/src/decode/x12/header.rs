@@ -9,7 +9,7 @@ use super::{
     },
     codes,
     segment::{Segment, upper},
-    sheet::{Sheet, Site, keep_element, keep_others},
+    sheet::{Sheet, Site, keep_element, keep_others, keep_unless},
 };
 
 /// The header of a document while it is read.
@@ -76,10 +76,10 @@ impl Header {
             return;
         };
         let known = party(&mut self.event, role);
-        segment.get(2).clone_into(&mut known.name);
+        known.name = segment.get(2).to_owned();
         if !code.is_empty() {
-            code.clone_into(&mut known.id);
-            segment.get(3).clone_into(&mut known.id_scheme);
+            known.id = code.to_owned();
+            known.id_scheme = segment.get(3).to_owned();
         }
         self.spot = Spot::Role(role);
         keep_others(&mut self.event, segment, &[1, 2, 3, 4], 1);
@@ -129,9 +129,7 @@ impl Header {
             refer(&mut self.event.references, RefKind::Trailer, &trailer);
         }
         seals.iter().for_each(|n| refer(&mut self.event.references, RefKind::Seal, segment.get(*n)));
-        let mut used = vec![code, initial, number];
-        used.extend_from_slice(seals);
-        keep_others(&mut self.event, segment, &used, 1);
+        keep_unless(&mut self.event, segment, 1, |n| [code, initial, number].contains(&n) || seals.contains(&n));
     }
 
     /// A standard carrier alpha code has two to four characters (element 140); what is longer is a name.
@@ -199,7 +197,7 @@ pub(super) fn begin<'t>(
     segments: &'t [Segment],
     id: &'static str,
 ) -> Option<&'t Segment> {
-    let found = segments.iter().find(|segment| segment.id() == id);
+    let found = segments.iter().find(|segment| segment.is(id));
     if found.is_none() {
         let place = segments.first().cloned().unwrap_or_default();
         let fault = super::super::trade::fault("MISSING_MANDATORY", id, 0, "", format!("a segment {id} behind ST"));

@@ -26,6 +26,17 @@ impl Places<'_> {
         n == self.upc || self.pairs.iter().any(|at| n == *at || n == at + 1)
     }
 
+    /// Qualifiers and numbers, where both are there.
+    fn known<'t>(&self, segment: &'t Segment) -> impl Iterator<Item = (&'t str, &'t str)> {
+        let pairs = self.pairs.iter().map(|at| (segment.get(*at), segment.get(at + 1)));
+        pairs.filter(|(qualifier, value)| !qualifier.is_empty() && !value.is_empty())
+    }
+
+    /// The case code.
+    fn code<'t>(&self, segment: &'t Segment) -> &'t str {
+        if self.upc > 0 { segment.get(self.upc) } else { "" }
+    }
+
     /// Every element that is taken.
     pub(super) fn used(&self) -> Vec<usize> {
         let pairs = self.pairs.iter().flat_map(|n| [*n, *n + 1]);
@@ -50,24 +61,36 @@ impl Sheet<'_, '_, '_, '_> {
         places: &Places<'_>,
         nth: usize,
     ) {
-        let mut known: Vec<(&str, &str)> = Vec::new();
+        let is_usual = self.messages.parse.list("sku").is_empty();
+        let mut best: Option<(usize, &str)> = None;
+        let mut rank = |qualifier: &str, value| {
+            let rank = SKU_ORDER.iter().position(|known| known.eq_ignore_ascii_case(qualifier));
+            if let Some(rank) = rank.filter(|rank| best.is_none_or(|(least, _)| *rank < least)) {
+                best = Some((rank, value));
+            }
+        };
         for at in places.pairs {
             match (segment.get(*at), segment.get(at + 1)) {
                 ("", "") => {}
                 ("", value) => keep(event, nth_key(format!("x12:{}", name(segment, at + 1)), nth), value),
                 (_, "") => keep_element(event, segment, *at, nth),
-                pair => known.push(pair),
+                (qualifier, value) => {
+                    self.number(event, line, segment, &upper(qualifier), value, nth);
+                    rank(qualifier, value);
+                }
             }
         }
-        for (qualifier, value) in &known {
-            self.number(event, line, segment, &upper(qualifier), value, nth);
+        let upc = places.code(segment);
+        if !upc.is_empty() {
+            rank("UPC", upc);
+            if line.item.upc_case.is_empty() {
+                upc.clone_into(&mut line.item.upc_case);
+            }
         }
-        let upc = if places.upc > 0 { segment.get(places.upc) } else { "" };
-        if !upc.is_empty() && line.item.upc_case.is_empty() {
-            upc.clone_into(&mut line.item.upc_case);
+        match best.filter(|_| is_usual) {
+            Some((_, value)) => value.clone_into(&mut line.item.sku),
+            None => self.sku(event, line, segment, places),
         }
-        known.push(("UPC", upc));
-        self.sku(event, line, segment, &known, places.pairs.first().copied().unwrap_or(places.upc));
     }
 
     fn number(
@@ -108,20 +131,16 @@ impl Sheet<'_, '_, '_, '_> {
         }
     }
 
-    /// Our item number, by the feed's order of qualifiers or by that of the standard feed.
-    fn sku(&mut self, event: &mut Event, line: &mut Line, segment: &Segment, known: &[(&str, &str)], at: usize) {
+    /// Our item number, by the feed's order of qualifiers, or by one that none of them names.
+    fn sku(&mut self, event: &mut Event, line: &mut Line, segment: &Segment, places: &Places<'_>) {
+        let at = places.pairs.first().copied().unwrap_or(places.upc);
         let find = |qualifier: &str| {
-            known
-                .iter()
-                .find(|(q, value)| q.eq_ignore_ascii_case(qualifier) && !value.is_empty())
-                .map(|(_, value)| *value)
+            let known = places.known(segment).chain([("UPC", places.code(segment))]);
+            let mut named = known.filter(|(q, value)| q.eq_ignore_ascii_case(qualifier) && !value.is_empty());
+            named.next().map(|(_, value)| value)
         };
         let own = self.messages.parse.list("sku");
-        let found = if own.is_empty() {
-            SKU_ORDER.iter().find_map(|qualifier| find(qualifier))
-        } else {
-            own.iter().find_map(|qualifier| find(qualifier))
-        };
+        let found = own.iter().find_map(|qualifier| find(qualifier));
         if let Some(value) = found {
             value.clone_into(&mut line.item.sku);
             return;
@@ -160,7 +179,7 @@ impl Sheet<'_, '_, '_, '_> {
 
     fn line_reference(&mut self, event: &mut Event, line: &mut Line, segment: &Segment, nth: usize) -> Option<Plate> {
         let (qualifier, value) = (upper(segment.get(1)), segment.get(2));
-        let mut others: Vec<usize> = (3..=segment.last()).collect();
+        let mut is_whole = true;
         match &*qualifier {
             _ if value.is_empty() => {
                 self.keep(event, segment, nth);
@@ -178,11 +197,11 @@ impl Sheet<'_, '_, '_, '_> {
                 Some(kind) => refer(&mut line.references, kind, value),
                 None => {
                     self.keep(event, segment, nth);
-                    others.clear();
+                    is_whole = false;
                 }
             },
         }
-        for n in others.into_iter().filter(|n| segment.has(*n)) {
+        for n in (3..=segment.last()).filter(|n| is_whole && segment.has(*n)) {
             keep(event, nth_key(format!("x12:{}*{qualifier}/{n:02}", segment.id()), nth), segment.get(n));
         }
         None

@@ -14,6 +14,7 @@ mod acknowledgment;
 mod adjustment;
 mod answer;
 mod codes;
+mod cut;
 mod direction;
 mod header;
 mod item;
@@ -47,13 +48,14 @@ use super::{
     charset::Utf8Reader,
     documents::Place,
     hold,
-    message::{Message, Messages},
+    message::{MESSAGE_FAULTS_MAX, Message, Messages},
     profile::DialectParse,
     trade::fault,
 };
 use crate::queue::capture::HeldLine;
 use answer::{Book, SetNote};
-use outline::{Outline, Verdict};
+pub(super) use outline::Outline;
+use outline::{Verdict, Watch};
 use reader::{Found, Outside, Segments};
 use segment::Segment;
 use set::{Body, mark, read_document};
@@ -95,18 +97,41 @@ pub(super) fn pass<R: Read>(
     mut messages: Messages<'_, '_>,
 ) -> Result<PassEnd, DecodeError> {
     messages.end.warnings.clone_from(&outline.warnings);
+    messages.end.outline = Some(outline.clone());
     if !outline.refusals.is_empty() {
         messages.end.refusals.clone_from(&outline.refusals);
         return Ok(messages.end);
     }
-    let book = Book::new(messages.parse.is_set("answer"), messages.record_time());
-    let segments = Segments::new(text, offset);
-    let mut file =
-        File { segments, messages, outline, envelope: None, interchange: None, group: None, book, spare: Vec::new() };
+    let mut file = File::new(Segments::new(text, offset), outline, messages);
     // A visitor that has seen enough ends the pass.
     let _ended: ControlFlow<()> = file.read().map_err(DecodeError::Read)?;
-    file.messages.end.answers = file.book.answers;
-    Ok(file.messages.end)
+    Ok(file.finish())
+}
+
+/// Reads the file once and follows its envelope meanwhile. `None` where that holds or refuses something: then documents have been
+/// handed over that are to be taken otherwise, and the file is to be read by its [`outline()`].
+///
+/// # Errors
+/// [`DecodeError::Read`] where the bytes cannot be read.
+pub(super) fn follow<R: Read>(
+    text: Utf8Reader<R>,
+    offset: u64,
+    messages: Messages<'_, '_>,
+) -> Result<Option<PassEnd>, DecodeError> {
+    let mut segments = Segments::new(text, offset);
+    segments.watch = Some(Watch::new(messages.parse.is_set("lenient_counts")));
+    let mut file = File::new(segments, Outline::default(), messages);
+    if file.read().map_err(DecodeError::Read)?.is_break() {
+        return Ok(None);
+    }
+    let Some(outline) = file.segments.watch.take().and_then(Watch::finish) else { return Ok(None) };
+    let mut end = file.finish();
+    // Doubts about the envelope come first, and count.
+    let own = std::mem::replace(&mut end.warnings, outline.warnings.clone());
+    let room = MESSAGE_FAULTS_MAX.saturating_sub(end.warnings.len());
+    end.warnings.extend(own.into_iter().take(room));
+    end.outline = Some(outline);
+    Ok(Some(end))
 }
 
 /// A file while it is read.
@@ -123,29 +148,40 @@ struct File<'v, 'p, R> {
     spare: Vec<Segment>,
 }
 
-impl<R: Read> File<'_, '_, R> {
+impl<'v, 'p, R: Read> File<'v, 'p, R> {
+    fn new(segments: Segments<R>, outline: Outline, messages: Messages<'v, 'p>) -> Self {
+        let book = Book::new(messages.parse.is_set("answer"), messages.record_time());
+        Self { segments, messages, outline, envelope: None, interchange: None, group: None, book, spare: Vec::new() }
+    }
+
+    fn finish(mut self) -> PassEnd {
+        self.messages.end.answers = self.book.answers;
+        self.messages.end
+    }
+
+    /// Breaks where the visitor has seen enough, or where the envelope that is followed contradicts what was taken.
     fn read(&mut self) -> io::Result<ControlFlow<()>> {
         let mut segment = Segment::default();
         loop {
             match self.segments.outside()? {
                 Outside::End => return Ok(ControlFlow::Continue(())),
                 Outside::Interchange => {
-                    // A header that cannot be read has refused the file already.
-                    self.segments.header(&mut segment)?;
+                    // A header that cannot be read has refused the file already, or is about to.
+                    let header = self.segments.header(&mut segment)?;
+                    if self.is_contradicted(|watch| watch.header(header, &segment)) {
+                        return Ok(ControlFlow::Break(()));
+                    }
                     self.open(&segment);
                 }
                 Outside::Set if self.messages.parse.is_set("allow_bare_st") => {
-                    self.segments.bare()?;
-                    self.envelope = Some(bare_envelope(self.segments.delimiters()));
-                }
-                Outside::Other(text) => {
-                    if self.junk(&text)?.is_break() {
+                    let is_whole = self.segments.bare()?;
+                    if self.is_contradicted(|watch| watch.bare(is_whole)) {
                         return Ok(ControlFlow::Break(()));
                     }
-                    continue;
+                    self.envelope = Some(bare_envelope(self.segments.delimiters()));
                 }
-                Outside::Set => {
-                    if self.junk("ST")?.is_break() {
+                other @ (Outside::Other(_) | Outside::Set) => {
+                    if self.junk(&other)?.is_break() {
                         return Ok(ControlFlow::Break(()));
                     }
                     continue;
@@ -159,7 +195,11 @@ impl<R: Read> File<'_, '_, R> {
 
     fn inside(&mut self, segment: &mut Segment) -> io::Result<ControlFlow<()>> {
         loop {
-            if self.segments.next(segment)? == Found::End {
+            let is_ended = self.segments.next(segment)? == Found::End;
+            if self.is_contradicted(|_| {}) {
+                return Ok(ControlFlow::Break(()));
+            }
+            if is_ended {
                 return Ok(ControlFlow::Continue(()));
             }
             match segment.id() {
@@ -196,6 +236,14 @@ impl<R: Read> File<'_, '_, R> {
                 }
             }
         }
+    }
+
+    /// Tells whoever follows the envelope; whether it contradicts what was taken so far.
+    fn is_contradicted(&mut self, tell: impl FnOnce(&mut Watch)) -> bool {
+        self.segments.watch.as_mut().is_some_and(|watch| {
+            tell(watch);
+            watch.is_contradicted()
+        })
     }
 
     fn open(&mut self, isa: &Segment) {
@@ -265,11 +313,11 @@ impl<R: Read> File<'_, '_, R> {
         let refused =
             own.or_else(|| whole.map(|verdict| (verdict.line.clone(), "5"))).or_else(|| groupless(st, envelope));
         let place = Place { line_no: st.line_no, offset: st.offset };
-        let (kind, control) = (st.get(1).to_owned(), st.get(2).to_owned());
+        let (kind, control) = (st.get(1), st.get(2));
         let (message, notes) = (Message::default(), Vec::new());
         let mut sheet = Sheet { messages: &mut self.messages, envelope, kind, control, place, message, notes };
         let mut body = Body::new(st, std::mem::take(&mut self.spare));
-        let mut note = SetNote::new(st);
+        let mut note = if self.book.is_on() { SetNote::new(st) } else { SetNote::default() };
         if let Some(warning) = misfit(st, envelope) {
             body.doubts.push(warning);
             note.remark_set("6");
@@ -284,7 +332,7 @@ impl<R: Read> File<'_, '_, R> {
             }
         } else {
             body.collect(&mut self.segments, &mut sheet)?;
-            read_document(&mut sheet, &body.segments);
+            read_document(&mut sheet, body.segments());
         }
         mark(&mut sheet.message, &body.doubts);
         if self.book.is_on() {
@@ -294,19 +342,18 @@ impl<R: Read> File<'_, '_, R> {
         // A test order is dropped: it is in no ledger.
         message.lines = if message.is_good() && message.events.is_empty() { 0 } else { body.lines - body.handed };
         message.line_no = st.line_no;
-        st.text().clone_into(&mut message.text);
         self.book.set(note);
         self.spare = body.into_spare();
         if message.lines == 0 {
             return Ok(ControlFlow::Continue(()));
         }
-        Ok(self.messages.hand(message))
+        Ok(self.messages.hand_of(message, st.text()))
     }
 
     fn interchange_answer(&mut self, ta1: &Segment) -> ControlFlow<()> {
         let Some(envelope) = self.envelope.clone() else { return ControlFlow::Continue(()) };
         let place = Place { line_no: ta1.line_no, offset: ta1.offset };
-        let (kind, control) = ("TA1".to_owned(), ta1.get(1).to_owned());
+        let (kind, control) = ("TA1", ta1.get(1));
         let message = Message::of_line(ta1.line_no, ta1.text());
         let (messages, notes) = (&mut self.messages, Vec::new());
         let mut sheet = Sheet { messages, envelope: &envelope, kind, control, place, message, notes };
@@ -321,8 +368,12 @@ impl<R: Read> File<'_, '_, R> {
     }
 
     /// What stands outside of interchanges: held by itself, so that nobody has to guess whether it mattered.
-    fn junk(&mut self, text: &str) -> io::Result<ControlFlow<()>> {
+    fn junk(&mut self, other: &Outside) -> io::Result<ControlFlow<()>> {
+        let text = if let Outside::Other(text) = other { text } else { "ST" };
         let line_no = self.segments.line_no() + 1;
+        if self.is_contradicted(|watch| watch.other(other, line_no)) {
+            return Ok(ControlFlow::Break(()));
+        }
         self.segments.skip_other()?;
         let expected = "the end of the file, or another interchange";
         Ok(self.stray(line_no, fault("ENVELOPE_MISMATCH", "ISA", 0, text, expected), text))
@@ -364,5 +415,8 @@ fn sent_at(day: &str, time: &str) -> Option<String> {
     let day = long_day(day);
     let is_plain = day.len() == 8 && day.bytes().all(|b| b.is_ascii_digit());
     let day: civil::Date = super::trade::day("", 0, if is_plain { &day } else { "" }).ok()?;
-    Some(format!("{day}{}", clock(time).unwrap_or_default()))
+    let mut text = day.to_string();
+    // A time that is none leaves the day.
+    let _has_time = clock(time, &mut text);
+    Some(text)
 }

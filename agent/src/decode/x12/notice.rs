@@ -260,7 +260,7 @@ impl Tree<'_, '_> {
             // SN1: 01 line, 02 shipped, 03 unit, 04 shipped to date, 05 ordered, 06 its unit, 08 status.
             "SN1" => {
                 line.qty_shipped = sheet.must_quantity(segment, 2);
-                line.uom = sheet.unit(event, segment, 3);
+                sheet.unit(event, line, segment, 3);
                 line.qty_ordered = sheet.quantity(segment, 5);
                 let mut used = vec![1, 2, 3, 5, 8];
                 if line.source_line_no.is_empty() {

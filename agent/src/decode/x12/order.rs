@@ -79,7 +79,7 @@ fn line(sheet: &mut Sheet<'_, '_, '_, '_>, header: &mut Header, w01: &Segment, g
     let mut line = Line { line_no: nth.to_string(), ..Line::default() };
     let ordered = sheet.must_quantity(w01, 1);
     line.qty_ordered = ordered;
-    line.uom = sheet.unit(event, w01, 2);
+    sheet.unit(event, &mut line, w01, 2);
     w01.get(13).clone_into(&mut line.lot);
     sheet.item(event, &mut line, w01, &ITEM, nth);
     let mut used = ITEM.used();
@@ -92,10 +92,10 @@ fn line(sheet: &mut Sheet<'_, '_, '_, '_>, header: &mut Header, w01: &Segment, g
 
 /// The number of an `LX` is told only where it is not the line's own.
 pub(super) fn group_of(event: &mut docksync_proto::event::Event, group: &mut String, line_no: &str, nth: usize) {
-    let group = std::mem::take(group);
-    if group != line_no {
-        super::super::trade::keep(event, super::sheet::nth_key("x12:LX01".to_owned(), nth), &group);
+    if !group.is_empty() && group != line_no {
+        super::super::trade::keep(event, super::sheet::nth_key("x12:LX01".to_owned(), nth), group);
     }
+    group.clear();
 }
 
 fn below(sheet: &mut Sheet<'_, '_, '_, '_>, header: &mut Header, segment: &Segment, nth: usize) {

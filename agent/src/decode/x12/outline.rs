@@ -17,7 +17,7 @@ use super::{
 use crate::queue::capture::HeldLine;
 
 /// What the envelope says about the file.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(in super::super) struct Outline {
     /// Why the whole file is refused.
     pub(super) refusals: Vec<HeldLine>,
@@ -50,13 +50,49 @@ struct Level {
     count: u64,
 }
 
+#[derive(Debug, Default)]
 struct Scan {
     outline: Outline,
     open: Open,
     is_lenient: bool,
     interchanges: HashSet<String>,
-    sets: HashSet<String>,
+    sets: Controls,
     is_over: bool,
+}
+
+/// Control numbers of the sets of a group. Mostly each is one more than the one before: a run of them is known by its ends.
+#[derive(Debug, Default)]
+struct Controls {
+    run: Option<(u64, u64)>,
+    others: HashSet<String>,
+}
+
+impl Controls {
+    fn clear(&mut self) {
+        self.run = None;
+        self.others.clear();
+    }
+
+    fn len(&self) -> usize {
+        let run =
+            self.run.map_or(0, |(first, last)| usize::try_from(last - first).unwrap_or(usize::MAX).saturating_add(1));
+        run.saturating_add(self.others.len())
+    }
+
+    /// Takes a control number without leading zeros; false where it was there already.
+    fn insert(&mut self, control: &str) -> bool {
+        let is_number = control.len() <= 18 && control.bytes().all(|b| b.is_ascii_digit());
+        let Some(number) = control.parse::<u64>().ok().filter(|_| is_number) else {
+            return self.others.insert(control.to_owned());
+        };
+        match &mut self.run {
+            None => self.run = Some((number, number)),
+            Some((first, last)) if (*first..=*last).contains(&number) => return false,
+            Some((_, last)) if *last + 1 == number && !self.others.contains(control) => *last = number,
+            Some(_) => return self.others.insert(control.to_owned()),
+        }
+        true
+    }
 }
 
 /// Reads the envelopes of the file. `allows_bare` takes sets without one; `is_lenient` lets wrong counts of groups pass.
@@ -64,14 +100,7 @@ struct Scan {
 /// # Errors
 /// Whatever reading gives.
 pub(super) fn outline<R: Read>(mut segments: Segments<R>, allows_bare: bool, is_lenient: bool) -> io::Result<Outline> {
-    let mut scan = Scan {
-        outline: Outline::default(),
-        open: Open::default(),
-        is_lenient,
-        interchanges: HashSet::new(),
-        sets: HashSet::new(),
-        is_over: false,
-    };
+    let mut scan = Scan { is_lenient, ..Scan::default() };
     let mut segment = Segment::default();
     while !scan.is_over {
         match segments.outside()? {
@@ -98,27 +127,105 @@ pub(super) fn outline<R: Read>(mut segments: Segments<R>, allows_bare: bool, is_
     Ok(scan.outline)
 }
 
+/// Follows the envelopes while the documents of the file are taken, as [`outline()`] would have read them beforehand. A file
+/// that contradicts itself is the exception: then the documents are taken anew, by what its outline says.
+#[derive(Debug)]
+pub(super) struct Watch {
+    scan: Scan,
+    /// Whether an interchange, or a set without one, is open.
+    is_inside: bool,
+    /// Whether the documents were taken otherwise than the outline would have been read.
+    is_lost: bool,
+}
+
+impl Watch {
+    pub(super) fn new(is_lenient: bool) -> Self {
+        Self { scan: Scan { is_lenient, ..Scan::default() }, is_inside: false, is_lost: false }
+    }
+
+    /// Whether something is held or refused for what was seen so far.
+    pub(super) fn is_contradicted(&self) -> bool {
+        let Outline { refusals, verdicts, .. } = &self.scan.outline;
+        self.is_lost || self.scan.is_over || !refusals.is_empty() || !verdicts.is_empty()
+    }
+
+    /// The envelopes, where nothing contradicts them and none is open.
+    pub(super) fn finish(self) -> Option<Outline> {
+        let is_sound = !self.is_contradicted() && !self.is_inside;
+        is_sound.then_some(self.scan.outline)
+    }
+
+    pub(super) fn header(&mut self, header: Header, isa: &Segment) {
+        self.is_lost |= std::mem::replace(&mut self.is_inside, true);
+        self.scan.header(header, isa);
+    }
+
+    /// A set without envelope begins; `is_whole` where its delimiters could be told.
+    pub(super) fn bare(&mut self, is_whole: bool) {
+        self.is_lost |= std::mem::replace(&mut self.is_inside, true) || !is_whole;
+    }
+
+    /// Something that is no interchange stands at this segment.
+    pub(super) fn other(&mut self, other: &Outside, line_no: u64) {
+        self.is_lost |= self.is_inside;
+        self.scan.other(other, line_no);
+    }
+
+    /// A segment was read, or the end of the file.
+    pub(super) fn next(&mut self, found: &Found, segment: &Segment) {
+        if let Some(set) = &mut self.scan.open.set
+            && segment.is_inner
+            && *found == Found::Segment
+            && !segment.lacks_terminator
+        {
+            // Nothing but a segment more of the set: most are.
+            set.count += 1;
+            return;
+        }
+        self.is_lost |= !self.is_inside || *found == Found::End;
+        self.is_inside = self.scan.next(found, segment);
+    }
+}
+
 impl Scan {
     /// Follows the segments until nothing is open any more.
     fn inside<R: Read>(&mut self, segments: &mut Segments<R>, segment: &mut Segment) -> io::Result<()> {
         while !self.is_over {
             let found = segments.next(segment)?;
-            // The trailer of an interchange is known to be whole by its control number.
-            if found == Found::End || (found == Found::Unended && !matches!(segment.id(), "IEA" | "SE")) {
-                let place = self.place();
-                self.torn(segments.line_no(), &place, "the trailer that closes it");
+            if found == Found::End {
+                self.unclosed(segments.line_no());
                 return Ok(());
             }
-            if segment.lacks_terminator {
-                let text = format!("MISSING_TERMINATOR: segment {} ends with its line only", segment.line_no);
-                self.warn(text);
-            }
-            self.step(segment);
-            if self.open.interchange.is_none() && self.open.set.is_none() {
+            if !self.next(&found, segment) {
                 return Ok(());
             }
         }
         Ok(())
+    }
+
+    fn unclosed(&mut self, line_no: u64) {
+        let place = self.place();
+        self.torn(line_no, &place, "the trailer that closes it");
+    }
+
+    /// Takes one segment; false where nothing is open any more.
+    fn next(&mut self, found: &Found, segment: &Segment) -> bool {
+        let is_inner = segment.is_inner;
+        // The trailer of an interchange is known to be whole by its control number.
+        if *found == Found::Unended && (is_inner || !matches!(segment.id(), "IEA" | "SE")) {
+            self.unclosed(segment.line_no);
+            return false;
+        }
+        if segment.lacks_terminator {
+            let text = format!("MISSING_TERMINATOR: segment {} ends with its line only", segment.line_no);
+            self.warn(text);
+        }
+        match &mut self.open.set {
+            Some(set) if is_inner => set.count += 1,
+            None if is_inner => {}
+            _ => self.step(segment),
+        }
+        self.open.interchange.is_some() || self.open.set.is_some()
     }
 
     fn place(&self) -> String {
@@ -182,7 +289,7 @@ impl Scan {
         count(&mut self.open.group);
         let control = st.get(2).to_owned();
         let is_grouped = self.open.group.is_some() && self.sets.len() < GROUP_SETS_MAX;
-        if is_grouped && !self.sets.insert(bare(&control).to_owned()) {
+        if is_grouped && !self.sets.insert(bare(&control)) {
             let expected = "a control number that no earlier set of the group has";
             self.hold(st.line_no, st, fault("ENVELOPE_MISMATCH", "ST02", 2, &control, expected), "23");
         }
@@ -329,4 +436,26 @@ fn compare(trailer: &str, header: &str) -> Match {
 /// A control number without leading zeros; one that is no number as it stands.
 pub(super) fn bare(control: &str) -> &str {
     super::super::trade::without_zeros(control)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use proptest::prelude::*;
+
+    use super::{Controls, bare};
+
+    proptest! {
+        #[test]
+        fn a_run_of_control_numbers_tells_what_a_list_of_them_tells(
+            all in proptest::collection::vec(prop_oneof![8 => (0_u32..12).prop_map(|n| format!("{n:04}")), 1 => "[A-Z]{0,2}"], 0..60),
+        ) {
+            let (mut controls, mut list) = (Controls::default(), HashSet::new());
+            for control in all {
+                prop_assert_eq!(controls.insert(bare(&control)), list.insert(bare(&control).to_owned()));
+                prop_assert_eq!(controls.len(), list.len());
+            }
+        }
+    }
 }

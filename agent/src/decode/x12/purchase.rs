@@ -86,7 +86,7 @@ struct Order {
 
 /// Reads the document.
 pub(super) fn read(sheet: &mut Sheet<'_, '_, '_, '_>, segments: &[Segment]) {
-    let kind = match sheet.kind.as_str() {
+    let kind = match sheet.kind {
         "860" => &CHANGE,
         "855" => &ANSWER,
         _ => &ORDER,
@@ -182,7 +182,7 @@ impl Order {
             sheet.quantity(segment, qty)
         };
         if segment.has(unit) || !is_deleted {
-            line.uom = sheet.unit(event, segment, unit);
+            sheet.unit(event, &mut line, segment, unit);
         }
         if code > 0 {
             segment.get(code).clone_into(&mut line.status_source);

@@ -3,10 +3,12 @@
 use std::io::{self, Read};
 
 use super::{
-    super::{assign::Fault, charset::Utf8Reader, hold::TEXT_CHARS_MAX, slide::slide, trade::fault},
+    super::{assign::Fault, charset::Utf8Reader, hold::TEXT_CHARS_MAX, rows::valid, slide::slide, trade::fault},
     SEGMENT_BYTES_MAX,
     codes::is_segment,
-    segment::{Delimiters, Segment, find, is_ink},
+    cut::Marks,
+    outline::Watch,
+    segment::{Delimiters, Segment, find, is_ink, is_inner},
 };
 
 const CHUNK: usize = 64 * 1024;
@@ -53,21 +55,39 @@ pub(super) enum Header {
 pub(super) struct Segments<R> {
     input: Utf8Reader<R>,
     buffer: Vec<u8>,
+    /// What the buffer begins with, as far as it is text.
+    text: String,
     start: usize,
     filled: usize,
     is_ended: bool,
     offset: u64,
     line_no: u64,
     delimiters: Delimiters,
+    /// The same, where each of the two that part segments is one byte.
+    marks: Option<Marks>,
     /// Only envelope segments are split; of the others the identifier is given.
     is_outline: bool,
+    /// Sees each segment that is given.
+    pub(super) watch: Option<Watch>,
 }
 
 impl<R: Read> Segments<R> {
     pub(super) fn new(input: Utf8Reader<R>, offset: u64) -> Self {
         let delimiters = Delimiters { element: '*', component: None, repetition: None, terminator: '~' };
-        let (buffer, start, filled, is_ended, line_no) = (Vec::new(), 0, 0, false, 0);
-        Self { input, buffer, start, filled, is_ended, offset, line_no, delimiters, is_outline: false }
+        Self {
+            input,
+            buffer: Vec::new(),
+            text: String::new(),
+            start: 0,
+            filled: 0,
+            is_ended: false,
+            offset,
+            line_no: 0,
+            delimiters,
+            marks: marks(delimiters),
+            is_outline: false,
+            watch: None,
+        }
     }
 
     /// For those who follow the envelope and count what stands within.
@@ -154,6 +174,7 @@ impl<R: Read> Segments<R> {
         }
         self.set(segment, &text[..*end], element);
         self.delimiters = Delimiters { element, component, repetition: repetition(segment), terminator };
+        self.marks = marks(self.delimiters);
         self.take(end + terminator.len_utf8());
         Ok(if is_padded { Header::Good } else { Header::Unpadded })
     }
@@ -167,11 +188,39 @@ impl<R: Read> Segments<R> {
         let is_part = |c: char| c.is_alphanumeric() || c == element || c == ' ' || c == '.' || c == '-';
         let Some(terminator) = text.chars().find(|c| !is_part(*c)) else { return Ok(false) };
         self.delimiters = Delimiters { element, component: None, repetition: None, terminator };
+        self.marks = marks(self.delimiters);
         Ok(true)
     }
 
     /// Reads the next segment.
     pub(super) fn next(&mut self, segment: &mut Segment) -> io::Result<Found> {
+        let found = if self.is_plain(segment) { Found::Segment } else { self.any(segment)? };
+        if let Some(watch) = &mut self.watch {
+            watch.next(&found, segment);
+        }
+        Ok(found)
+    }
+
+    /// Reads the next segment, if it is one as nearly all are: buffered, text of visible characters, and not too long. False
+    /// where it is another one; then nothing has been taken.
+    #[inline]
+    fn is_plain(&mut self, segment: &mut Segment) -> bool {
+        let Some(marks) = self.marks.filter(|_| !self.is_outline) else { return false };
+        let Some(rest) = self.text.as_bytes().get(self.start..) else { return false };
+        let breaks = usize::from(rest.first() == Some(&b'\n'));
+        let from = self.start + breaks;
+        let Some(end) = segment.cut(&rest[breaks..], marks) else { return false };
+        if end > SEGMENT_BYTES_MAX || !self.text.get(from..from + end).is_some_and(|text| segment.fill(text)) {
+            return false;
+        }
+        self.take(breaks);
+        self.number(segment);
+        self.take(end + 1);
+        true
+    }
+
+    /// Reads the next segment, whatever it looks like.
+    fn any(&mut self, segment: &mut Segment) -> io::Result<Found> {
         self.skip(false)?;
         let mut mark = [0; 4];
         let terminator = self.delimiters.terminator.encode_utf8(&mut mark).as_bytes();
@@ -240,7 +289,9 @@ impl<R: Read> Segments<R> {
         let end = if is_too_long { TEXT_CHARS_MAX } else { end };
         self.number(segment);
         let bytes = &self.buffer[self.start..self.start + end];
-        match self.is_outline.then(|| inner_id(bytes, self.delimiters.element)).flatten() {
+        let id = inner_id(bytes, self.delimiters.element);
+        segment.is_inner = id.is_some();
+        match id.filter(|_| self.is_outline) {
             Some(id) => segment.name(id),
             None => match std::str::from_utf8(bytes) {
                 Ok(text) => segment.split(text, self.delimiters.element, is_ink),
@@ -255,6 +306,7 @@ impl<R: Read> Segments<R> {
         segment.split(text, element, false);
     }
 
+    #[inline]
     fn number(&mut self, segment: &mut Segment) {
         self.line_no += 1;
         (segment.line_no, segment.offset) = (self.line_no, self.offset);
@@ -313,6 +365,7 @@ impl<R: Read> Segments<R> {
         &self.buffer[self.start..self.filled]
     }
 
+    #[inline]
     fn take(&mut self, count: usize) {
         self.start += count;
         self.offset += count as u64;
@@ -328,8 +381,16 @@ impl<R: Read> Segments<R> {
     fn refill(&mut self) -> io::Result<bool> {
         let read = slide(&mut self.input, &mut self.buffer, &mut self.start, &mut self.filled, CHUNK)?;
         self.is_ended = read == 0;
+        self.text.clear();
+        self.text.push_str(valid(&self.buffer[..self.filled]));
         Ok(read > 0)
     }
+}
+
+/// The marks that part segments, where each is one visible byte.
+fn marks(delimiters: Delimiters) -> Option<Marks> {
+    let byte = |mark: char| u8::try_from(mark).ok().filter(u8::is_ascii_graphic);
+    Some(Marks { element: byte(delimiters.element)?, terminator: byte(delimiters.terminator)? })
 }
 
 /// ISA11 is a repetition separator from release 00402 on; before that it named a standard (`U`).
@@ -351,20 +412,11 @@ fn is_terminator(mark: char, element: char) -> bool {
     mark != element && mark != ' ' && !mark.is_alphanumeric()
 }
 
-/// The bytes up to the first that is no text.
-fn valid(bytes: &[u8]) -> &str {
-    match std::str::from_utf8(bytes) {
-        Ok(text) => text,
-        Err(error) => std::str::from_utf8(&bytes[..error.valid_up_to()]).unwrap_or(""),
-    }
-}
-
 /// The identifier of a segment that is none of the envelope; `None` where all of the segment is to be looked at.
 fn inner_id(bytes: &[u8], element: char) -> Option<&str> {
     let length = bytes.iter().take_while(|b| b.is_ascii_alphanumeric()).count();
     let id = std::str::from_utf8(&bytes[..length]).ok()?;
     let mut mark = [0; 4];
     let is_whole = bytes[length..].starts_with(element.encode_utf8(&mut mark).as_bytes());
-    let is_envelope = matches!(id, "ISA" | "GS" | "ST" | "SE" | "GE" | "IEA" | "TA1");
-    (is_whole && !is_envelope && !id.is_empty()).then_some(id)
+    (is_whole && is_inner(id.as_bytes())).then_some(id)
 }

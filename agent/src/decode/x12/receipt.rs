@@ -105,7 +105,7 @@ impl Receiving {
         let received = sheet.must_quantity(w07, 1);
         self.received += received.unwrap_or_default();
         line.qty_received = received;
-        line.uom = sheet.unit(event, w07, 2);
+        sheet.unit(event, &mut line, w07, 2);
         let is_apart = w07.get(6) == "LT" && !w07.has(7) && w07.has(8);
         let places = if is_apart { LOT_APART } else { ITEM };
         sheet.item(event, &mut line, w07, &places, nth);

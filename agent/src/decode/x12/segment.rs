@@ -2,7 +2,10 @@
 
 use std::borrow::Cow;
 
-use super::super::places::places;
+use super::{
+    super::places::places,
+    cut::{Marks, cut},
+};
 
 /// Characters between the parts of an interchange; they come from its own header, never from habit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,14 +28,46 @@ pub(super) struct Segment {
     pub(super) is_too_long: bool,
     /// Ended by a line break although the terminator is another character.
     pub(super) lacks_terminator: bool,
+    /// None of the envelope, as its identifier is written.
+    pub(super) is_inner: bool,
+    /// Only visible characters of ASCII.
+    pub(super) is_ink: bool,
+    /// The identifier as a number ([`code`]).
+    code: u64,
     text: String,
     bounds: Vec<(usize, usize)>,
 }
 
 impl Segment {
+    /// Finds the end of the segment that the bytes begin with, and its elements; [`Self::fill`] gives it their text.
+    #[inline]
+    pub(super) fn cut(&mut self, bytes: &[u8], marks: Marks) -> Option<usize> {
+        cut(bytes, marks, &mut self.bounds)
+    }
+
+    /// Takes the text that was [`Self::cut`]; false where it has too many elements.
+    #[inline]
+    pub(super) fn fill(&mut self, text: &str) -> bool {
+        self.text.clear();
+        self.text.push_str(text);
+        self.is_ink = true;
+        let id_len = self.bounds.first().map_or(0, |(_, to)| *to);
+        let id = text.as_bytes().get(..id_len).unwrap_or_default();
+        let (code, is_usual) = usual_code(id);
+        self.code = code;
+        if is_usual {
+            self.is_inner = self.bounds.len() > 1 && !is_envelope(id);
+        } else {
+            self.is_inner = self.bounds.len() > 1 && is_inner(id);
+            self.capitalise();
+        }
+        self.bounds.len() <= super::ELEMENTS_MAX + 1
+    }
+
     /// Splits the text at the element separator. Blanks around an element carry no meaning (ASC X12.6, 3.5.1.5); where the text
     /// [`is_ink`] there are none.
     pub(super) fn split(&mut self, text: &str, element: char, is_ink: bool) {
+        self.is_ink = is_ink;
         self.text.clear();
         // Line breaks within a segment come from tools that wrap lines at a fixed width.
         let mut from = 0;
@@ -53,11 +88,28 @@ impl Segment {
             self.is_too_long = true;
             return;
         }
+        self.capitalise();
+    }
+
+    /// Brings the identifier into capitals.
+    fn capitalise(&mut self) {
+        let id = self.bounds.first().and_then(|(from, to)| self.text.as_bytes().get(*from..*to)).unwrap_or_default();
+        self.code = code_of(id);
+        if !id.iter().any(u8::is_ascii_lowercase) {
+            return;
+        }
         if let Some((from, to)) = self.bounds.first().copied()
             && let Some(id) = self.text.get_mut(from..to)
         {
             id.make_ascii_uppercase();
+            self.code = code_of(id.as_bytes());
         }
+    }
+
+    /// The identifier as [`code`] gives it.
+    #[inline]
+    pub(super) const fn code(&self) -> u64 {
+        self.code
     }
 
     /// Finds where elements begin and end; one more than are allowed tells enough.
@@ -90,15 +142,16 @@ impl Segment {
 
     /// Makes it equal to another one, in its own memory.
     pub(super) fn copy(&mut self, other: &Self) {
-        let Self { line_no, offset, is_too_long, lacks_terminator, text, bounds } = self;
-        (*line_no, *offset) = (other.line_no, other.offset);
-        (*is_too_long, *lacks_terminator) = (other.is_too_long, other.lacks_terminator);
+        let Self { line_no, offset, is_too_long, lacks_terminator, is_inner, is_ink, code, text, bounds } = self;
+        (*line_no, *offset, *is_ink, *code) = (other.line_no, other.offset, other.is_ink, other.code);
+        (*is_too_long, *lacks_terminator, *is_inner) = (other.is_too_long, other.lacks_terminator, other.is_inner);
         text.clone_from(&other.text);
         bounds.clone_from(&other.bounds);
     }
 
     /// Keeps the identifier alone, for those who only count.
     pub(super) fn name(&mut self, id: &str) {
+        self.code = code(id);
         self.text.clear();
         self.text.push_str(id);
         self.bounds.clear();
@@ -110,16 +163,25 @@ impl Segment {
         self.get(0)
     }
 
+    /// Whether this is its identifier.
+    #[inline]
+    pub(super) fn is(&self, id: &str) -> bool {
+        self.bounds.first().is_some_and(|(from, to)| self.text.as_bytes().get(*from..*to) == Some(id.as_bytes()))
+    }
+
     /// The element without blanks around it; an empty text where it is absent.
+    #[inline]
     pub(super) fn get(&self, n: usize) -> &str {
         self.bounds.get(n).and_then(|(from, to)| self.text.get(*from..*to)).unwrap_or("")
     }
 
+    #[inline]
     pub(super) fn has(&self, n: usize) -> bool {
-        !self.get(n).is_empty()
+        self.bounds.get(n).is_some_and(|(from, to)| from < to)
     }
 
     /// Number of the last element, also an empty one.
+    #[inline]
     pub(super) fn last(&self) -> usize {
         self.bounds.len().saturating_sub(1)
     }
@@ -131,8 +193,14 @@ impl Segment {
     /// The elements from this one on, joined by the usual separator; empty ones at the end are left out.
     pub(super) fn rest(&self, from: usize) -> String {
         let last = (from..=self.last()).rev().find(|n| self.has(*n)).unwrap_or(0);
-        let parts: Vec<&str> = (from..=last).map(|n| self.get(n)).collect();
-        parts.join("*")
+        let mut rest = String::with_capacity(self.text.len());
+        for n in from..=last {
+            if n > from {
+                rest.push('*');
+            }
+            rest.push_str(self.get(n));
+        }
+        rest
     }
 
     /// The same segment with an empty element put in at `n`.
@@ -143,6 +211,51 @@ impl Segment {
         }
         shifted
     }
+}
+
+/// A number for each identifier: its length and its bytes. One of more than seven bytes is none that anybody knows, and all of
+/// those are one number.
+pub(super) const fn code(id: &str) -> u64 {
+    code_of(id.as_bytes())
+}
+
+/// The number, and whether the identifier is one of few capitals and digits, as nearly all are.
+#[inline]
+fn usual_code(id: &[u8]) -> (u64, bool) {
+    let is_plain = |b: u8| b.is_ascii_uppercase() | b.is_ascii_digit();
+    match *id {
+        [a, b] => (2 << 16 | u64::from(a) << 8 | u64::from(b), is_plain(a) & is_plain(b)),
+        [a, b, c] => {
+            (3 << 24 | u64::from(a) << 16 | u64::from(b) << 8 | u64::from(c), is_plain(a) & is_plain(b) & is_plain(c))
+        }
+        _ => (0, false),
+    }
+}
+
+const fn code_of(id: &[u8]) -> u64 {
+    if id.len() > 7 {
+        return u64::MAX;
+    }
+    let (mut code, mut at) = (id.len() as u64, 0);
+    while at < id.len() {
+        code = (code << 8) | id[at] as u64;
+        at += 1;
+    }
+    code
+}
+
+/// Whether this is the identifier of a segment that is none of the envelope.
+pub(super) fn is_inner(id: &[u8]) -> bool {
+    is_word(id) && !is_envelope(id)
+}
+
+fn is_word(id: &[u8]) -> bool {
+    !id.is_empty() && id.iter().all(u8::is_ascii_alphanumeric)
+}
+
+#[inline]
+const fn is_envelope(id: &[u8]) -> bool {
+    matches!(id, [b'G' | b'S', b'E'] | [b'G', b'S'] | [b'S', b'T'] | [b'I', b'S' | b'E', b'A'] | [b'T', b'A', b'1'])
 }
 
 /// Whether there are only visible characters of ASCII: no blank, no line break.

@@ -23,7 +23,10 @@ use super::{
 
 /// The segments of a set, as far as they are kept.
 pub(super) struct Body {
-    pub(super) segments: Vec<Segment>,
+    /// Of sets before as well: their memory serves again.
+    segments: Vec<Segment>,
+    /// Those of this set.
+    count: usize,
     pub(super) lines: u64,
     /// Of those: handed over already, as parts of a long report.
     pub(super) handed: u64,
@@ -31,30 +34,30 @@ pub(super) struct Body {
     has_held: bool,
     bytes: usize,
     pub(super) doubts: Vec<Warning>,
-    /// Segments of sets before, whose memory serves again.
-    spare: Vec<Segment>,
 }
 
-/// Segments that most sets do not exceed.
-const SEGMENTS_USUAL: usize = 32;
 /// Most segments that are kept for the next set.
 const SPARE_MAX: usize = 1_000;
 
 impl Body {
-    pub(super) fn new(st: &Segment, spare: Vec<Segment>) -> Self {
-        let (mut spare, doubts) = (spare, Vec::new());
-        let mut first = spare.pop().unwrap_or_default();
-        first.copy(st);
-        let mut segments = Vec::with_capacity(SEGMENTS_USUAL);
-        segments.push(first);
-        Self { segments, lines: 1, handed: 0, has_held: false, bytes: 0, doubts, spare }
+    /// A set that begins with this segment. `spare` are segments that nobody needs any more.
+    pub(super) fn new(st: &Segment, mut spare: Vec<Segment>) -> Self {
+        match spare.first_mut() {
+            Some(first) => first.copy(st),
+            None => spare.push(st.clone()),
+        }
+        Self { segments: spare, count: 1, lines: 1, handed: 0, has_held: false, bytes: 0, doubts: Vec::new() }
+    }
+
+    /// The segments of the set, but its trailer.
+    pub(super) fn segments(&self) -> &[Segment] {
+        self.segments.get(..self.count).unwrap_or_default()
     }
 
     /// The segments, for the next set.
     pub(super) fn into_spare(mut self) -> Vec<Segment> {
-        self.spare.append(&mut self.segments);
-        self.spare.truncate(SPARE_MAX);
-        self.spare
+        self.segments.truncate(SPARE_MAX);
+        self.segments
     }
 
     /// Passes over the set.
@@ -75,29 +78,34 @@ impl Body {
         input: &mut Segments<R>,
         sheet: &mut Sheet<'_, '_, '_, '_>,
     ) -> io::Result<()> {
-        let is_known = is_supported(&sheet.kind);
-        let mut segment = self.spare.pop().unwrap_or_default();
+        let is_known = is_supported(sheet.kind);
+        let mut segments = std::mem::take(&mut self.segments);
         let mut is_too_large = false;
-        while input.next(&mut segment)? != Found::End {
+        loop {
+            if segments.len() == self.count {
+                segments.push(Segment::default());
+            }
+            let Some(segment) = segments.get_mut(self.count) else { break };
+            if input.next(segment)? == Found::End {
+                break;
+            }
             self.lines += 1;
             self.bytes += segment.text().len();
             if is_known {
-                self.check(sheet, &segment);
+                self.check(sheet, segment);
             }
             let has_room = self.lines <= SET_SEGMENTS_MAX && self.bytes <= SET_BYTES_MAX;
             if !has_room && !is_too_large && is_known {
                 is_too_large = true;
                 let expected = format!("at most {SET_SEGMENTS_MAX} segments and {SET_BYTES_MAX} bytes of one set");
-                sheet.fault(&segment, 0, "DOCUMENT_TOO_LARGE", expected);
+                sheet.fault(segment, 0, "DOCUMENT_TOO_LARGE", expected);
             }
-            if segment.id() == "SE" {
+            if segment.is("SE") {
                 break;
             }
-            if has_room && is_known {
-                let next = self.spare.pop().unwrap_or_default();
-                self.segments.push(std::mem::replace(&mut segment, next));
-            }
+            self.count += usize::from(has_room && is_known);
         }
+        self.segments = segments;
         Ok(())
     }
 
@@ -139,13 +147,23 @@ impl Body {
     }
 
     /// Faults and doubts of a segment as such.
+    #[inline]
     fn check(&mut self, sheet: &mut Sheet<'_, '_, '_, '_>, segment: &Segment) {
+        let is_flawless = segment.is_ink && !segment.is_too_long && !segment.lacks_terminator;
+        let repetition = sheet.envelope.delimiters.repetition;
+        // Nearly all segments need no closer look.
+        if !is_flawless || repetition.is_some() || segment.last() > 0 && !segment.has(segment.last()) {
+            self.check_closely(sheet, segment);
+        }
+    }
+
+    fn check_closely(&mut self, sheet: &mut Sheet<'_, '_, '_, '_>, segment: &Segment) {
         if segment.is_too_long {
             let expected = format!("at most {SEGMENT_BYTES_MAX} bytes and {ELEMENTS_MAX} elements of a segment");
             sheet.fault(segment, 0, "RECORD_TOO_LONG", expected);
         }
         // The first byte of the character in UTF-8 is rare enough to look for it alone.
-        let may_be_wrong = memchr::memchr(0xef, segment.text().as_bytes()).is_some();
+        let may_be_wrong = !segment.is_ink && memchr::memchr(0xef, segment.text().as_bytes()).is_some();
         if may_be_wrong && let Some(n) = (0..=segment.last()).find(|n| segment.get(*n).contains('\u{fffd}')) {
             sheet.fault(segment, n, "ENCODING_ERROR", "characters of the declared character set");
         }
@@ -172,20 +190,20 @@ impl Body {
             return note.refuse("1");
         }
         let own = message.faults.iter().filter(|fault| !is_envelope(fault.field.as_str()));
-        own.for_each(|fault| note.fault(fault, &self.segments, first));
+        own.for_each(|fault| note.fault(fault, self.segments(), first));
         if self.has_held {
             note.refuse("5");
         }
         if message.is_good() && message.events.iter().any(|event| !validate::violations(event).is_empty()) {
             note.refuse("5");
         }
-        remarks.iter().for_each(|remark| note.remark(remark, &self.segments, first));
+        remarks.iter().for_each(|remark| note.remark(remark, self.segments(), first));
     }
 }
 
 /// Reads the document of a set.
 pub(super) fn read_document(sheet: &mut Sheet<'_, '_, '_, '_>, segments: &[Segment]) {
-    match sheet.kind.as_str() {
+    match sheet.kind {
         "850" | "855" | "860" => purchase::read(sheet, segments),
         "856" => notice::read(sheet, segments),
         "940" => {

@@ -49,9 +49,9 @@ pub(super) struct Sheet<'s, 'm, 'v, 'p> {
     pub(super) messages: &'m mut Messages<'v, 'p>,
     pub(super) envelope: &'s Envelope,
     /// ST01.
-    pub(super) kind: String,
+    pub(super) kind: &'s str,
     /// ST02.
-    pub(super) control: String,
+    pub(super) control: &'s str,
     pub(super) place: Place,
     pub(super) message: Message,
     pub(super) notes: Vec<Note>,
@@ -61,9 +61,9 @@ impl Sheet<'_, '_, '_, '_> {
     /// A new event of the document.
     pub(super) fn event(&self, event_type: EventType) -> Event {
         let mut event = self.messages.event(event_type, "x12-", self.place);
-        event.source.format.push_str(&self.kind);
+        event.source.format.push_str(self.kind);
         copy_interchange(&mut event.interchange, &self.envelope.interchange);
-        event.interchange.set_control.clone_from(&self.control);
+        self.control.clone_into(&mut event.interchange.set_control);
         event
     }
 
@@ -97,6 +97,9 @@ impl Sheet<'_, '_, '_, '_> {
         if !segment.has(n) {
             return None;
         }
+        if let Some(number) = short_number(segment.get(n)) {
+            return Some(number);
+        }
         // Names of elements are made where something is wrong: most numbers are right.
         let read = self.messages.quantity("", column(n), segment.get(n)).and_then(|number| {
             let most = "at most 13 digits before and 6 behind the point";
@@ -120,13 +123,17 @@ impl Sheet<'_, '_, '_, '_> {
         self.quantity(segment, n)
     }
 
-    /// The canonical unit in an element. A line without one is doubtful, not wrong.
-    pub(super) fn unit(&mut self, event: &mut Event, segment: &Segment, n: usize) -> String {
+    /// Sets the canonical unit in an element. A line without one is doubtful, not wrong.
+    pub(super) fn unit(&mut self, event: &mut Event, line: &mut Line, segment: &Segment, n: usize) {
+        line.uom.clear();
         if !segment.has(n) {
             doubt(event, "MISSING_UOM", &name(segment, n), format!("segment {} names no unit", segment.line_no));
-            return String::new();
+            return;
         }
-        self.unit_of(segment, n, segment.get(n))
+        match self.messages.known_unit("", column(n), segment.get(n)) {
+            Ok(unit) => unit.clone_into(&mut line.uom),
+            Err(fault) => self.hold(segment, Fault { field: name(segment, n), ..fault }),
+        }
     }
 
     /// The canonical unit that a text of this element means.
@@ -168,8 +175,8 @@ impl Sheet<'_, '_, '_, '_> {
         let Some(day) = self.day(segment, at_day) else { return false };
         let mut text = iso_day(day);
         if at_time > 0 && segment.has(at_time) {
-            match clock(segment.get(at_time)) {
-                Some(clock) => text.push_str(&clock),
+            match clock(segment.get(at_time), &mut text) {
+                Some(()) => {}
                 None => self.fault(segment, at_time, "INVALID_DATE", "a time of day, as 1015 or 101530"),
             }
             if at_zone > 0 && segment.has(at_zone) {
@@ -269,8 +276,8 @@ impl Sheet<'_, '_, '_, '_> {
         }
         let is_qualified = segment.last() > 1 && is_code(segment.get(1));
         let (key, from) = match is_qualified {
-            true => (format!("x12:{}*{}", segment.id(), segment.get(1)), 2),
-            false => (format!("x12:{}", segment.id()), 1),
+            true => (["x12:", segment.id(), "*", segment.get(1)].concat(), 2),
+            false => (["x12:", segment.id()].concat(), 1),
         };
         let rest = segment.rest(from);
         keep(event, nth_key(key, nth), if rest.is_empty() { segment.get(1) } else { &rest });
@@ -392,40 +399,49 @@ pub(super) fn long_day(text: &str) -> String {
 /// A day as ISO 8601 writes it: what `to_string` gives, for years of four digits at less cost.
 fn iso_day(day: civil::Date) -> String {
     let Ok(year @ 1000..) = u16::try_from(day.year()) else { return day.to_string() };
-    let mut text = String::with_capacity(24);
-    let mut push = |number: u16| text.extend([number / 10, number % 10].map(|digit| char::from(b'0' + digit as u8)));
-    push(year / 100);
-    push(year % 100);
-    for part in [day.month(), day.day()] {
-        text.push('-');
-        text.extend([part / 10, part % 10].map(|digit| char::from(b'0' + digit.unsigned_abs())));
+    let mut text = String::with_capacity(32);
+    let mut digits = [b'-'; 10];
+    for (place, number) in [(0, year / 100), (2, year % 100), (5, two(day.month())), (8, two(day.day()))] {
+        digits[place] = b'0' + (number / 10) as u8;
+        digits[place + 1] = b'0' + (number % 10) as u8;
     }
+    text.push_str(std::str::from_utf8(&digits).unwrap_or_default());
     text
 }
 
-/// `HHMM`, `HHMMSS` and `HHMMSSdd` (data type TM) as ISO 8601.
-pub(super) fn clock(text: &str) -> Option<String> {
+fn two(part: i8) -> u16 {
+    u16::from(part.unsigned_abs())
+}
+
+/// Appends `HHMM`, `HHMMSS` or `HHMMSSdd` (data type TM) as ISO 8601; nothing where it is none.
+pub(super) fn clock(text: &str, out: &mut String) -> Option<()> {
     if !text.bytes().all(|b| b.is_ascii_digit()) {
         return None;
     }
     let part = |from: usize| text.get(from..from + 2);
-    let is_within = |part: &str, most: u8| part.parse::<u8>().is_ok_and(|n| n <= most);
-    let (hour, minute) = (part(0)?, part(2)?);
-    let mut clock = ["T", hour, ":", minute].concat();
-    match text.len() {
-        4 => {}
-        6..=8 => {
-            let second = part(4).filter(|second| is_within(second, 59))?;
-            clock.push(':');
-            clock.push_str(second);
-            if text.len() > 6 {
-                clock.push('.');
-                clock.push_str(text.get(6..)?);
-            }
-        }
+    // Digits are in the order of their characters.
+    let (hour, minute) = (part(0).filter(|hour| *hour <= "23")?, part(2).filter(|minute| *minute <= "59")?);
+    let (second, rest) = match text.len() {
+        4 => ("", ""),
+        6..=8 => (part(4).filter(|second| *second <= "59")?, text.get(6..)?),
         _ => return None,
+    };
+    for (mark, part) in [("T", hour), (":", minute), (":", second), (".", rest)] {
+        if !part.is_empty() {
+            out.push_str(mark);
+            out.push_str(part);
+        }
     }
-    (is_within(hour, 23) && is_within(minute, 59)).then_some(clock)
+    Some(())
+}
+
+/// A whole number of at most twelve digits: most quantities are one, and nothing can be wrong with it in any feed.
+fn short_number(text: &str) -> Option<Decimal> {
+    if text.len() > 12 || text.is_empty() {
+        return None;
+    }
+    let digit = |n: i64, byte: u8| byte.is_ascii_digit().then(|| n * 10 + i64::from(byte - b'0'));
+    text.bytes().try_fold(0, digit).map(|number| Decimal::new(number, 0))
 }
 
 fn push_offset(text: &mut String, seconds: i32) {

@@ -1,18 +1,16 @@
 //! 945 warehouse shipping advice: what left the warehouse, in which cartons, and what is short.
 
-use std::borrow::Cow;
-
 use docksync_proto::event::{Action, ContainerKind, Event, EventType, Line, LineStatus, Measure, PartyRole, RefKind};
 use rust_decimal::Decimal;
 
 use super::{
-    super::{message::doubt, trade::refer},
+    super::{message::doubt, spare::Sheaf, trade::refer},
     codes::{self, ITEM_QUALIFIERS},
     header::{Header, begin},
     item::{Places, Plate},
     order::group_of,
     plates::{Plates, derived, exception, open_mark, plate_quantity, shared},
-    segment::Segment,
+    segment::{Segment, code},
     sheet::{Sheet, keep_others, keep_unless, push_number},
 };
 
@@ -20,6 +18,17 @@ use super::{
 const ITEM: Places<'_> = Places { upc: 6, pairs: &[7, 17, 21] };
 /// Where a substitute was shipped (`IS`), 16 to 18 tell the item that was ordered instead of the one shipped.
 const SUBSTITUTE: Places<'_> = Places { upc: 6, pairs: &[7, 21] };
+
+/// Identifiers of the segments that a 945 is made of.
+const ST: u64 = code("ST");
+const SE: u64 = code("SE");
+const W06: u64 = code("W06");
+const LX: u64 = code("LX");
+const W12: u64 = code("W12");
+const W03: u64 = code("W03");
+const MAN: u64 = code("MAN");
+const PAL: u64 = code("PAL");
+const N9: u64 = code("N9");
 
 /// A 945 while it is read.
 struct Shipping<'t> {
@@ -36,6 +45,7 @@ struct Shipping<'t> {
     group_no: String,
     is_in_group: bool,
     has_line: bool,
+    lines: Sheaf,
     shipped: Decimal,
 }
 
@@ -52,6 +62,7 @@ pub(super) fn read(sheet: &mut Sheet<'_, '_, '_, '_>, segments: &[Segment]) {
         group_no: String::new(),
         is_in_group: false,
         has_line: false,
+        lines: sheet.messages.lines(),
         shipped: Decimal::ZERO,
     };
     start(sheet, &mut shipping.header, w06);
@@ -78,7 +89,7 @@ pub(super) fn start(sheet: &mut Sheet<'_, '_, '_, '_>, header: &mut Header, w06:
 
 /// Day of shipping: the one that says so goes before that of the document.
 pub(super) fn ship_time(sheet: &mut Sheet<'_, '_, '_, '_>, event: &mut Event, w06: &Segment, segments: &[Segment]) {
-    let dated = |code: &str| segments.iter().find(|segment| segment.id() == "G62" && segment.get(1) == code);
+    let dated = |code: &str| segments.iter().find(|segment| segment.is("G62") && segment.get(1) == code);
     let stated = sheet.day(w06, 3);
     let Some(shipped) = dated("11").or(if stated.is_none() { dated("86") } else { None }) else {
         if !w06.has(3) {
@@ -110,29 +121,29 @@ fn correlate(sheet: &mut Sheet<'_, '_, '_, '_>, event: &mut Event, w06: &Segment
 
 impl<'t> Shipping<'t> {
     fn take(&mut self, sheet: &mut Sheet<'_, '_, '_, '_>, segment: &'t Segment) {
-        match segment.id() {
-            "ST" | "SE" | "W06" => {}
-            "LX" => {
+        match segment.code() {
+            ST | SE | W06 => {}
+            LX => {
                 self.close_line();
                 self.close_group();
                 self.is_in_group = true;
                 segment.get(1).clone_into(&mut self.group_no);
             }
-            "W12" => {
+            W12 => {
                 self.close_line();
                 self.line(sheet, segment);
             }
-            "W03" => {
+            W03 => {
                 self.close_line();
                 sheet.total(&mut self.header.event, segment, 1, self.shipped, "TOTAL_MISMATCH");
                 keep_others(&mut self.header.event, segment, &[1], 1);
             }
-            "MAN" if self.is_in_group => self.mark(sheet, segment),
-            "PAL" if self.is_in_group => self.pallet(sheet, segment),
+            MAN if self.is_in_group => self.mark(sheet, segment),
+            PAL if self.is_in_group => self.pallet(sheet, segment),
             _ if self.has_line => self.under_line(sheet, segment),
-            "N9" if self.is_in_group => self.before.push(segment),
+            N9 if self.is_in_group => self.before.push(segment),
             _ if self.is_in_group => {
-                let nth = self.header.event.lines.len() + 1;
+                let nth = self.lines.len() + 1;
                 sheet.keep(&mut self.header.event, segment, nth);
             }
             _ => self.header.take(sheet, segment),
@@ -140,41 +151,43 @@ impl<'t> Shipping<'t> {
     }
 
     fn line(&mut self, sheet: &mut Sheet<'_, '_, '_, '_>, raw: &Segment) {
-        let Some(w12) = aligned(sheet, raw) else { return };
-        let w12 = w12.as_ref();
+        let shifted;
+        let w12 = match alignment(sheet, raw) {
+            Alignment::Good => raw,
+            Alignment::Shifted(at) => {
+                shifted = raw.shifted(at);
+                &shifted
+            }
+            Alignment::Wrong => return,
+        };
         let event = &mut self.header.event;
-        let nth = event.lines.len() + 1;
-        let mut line = sheet.messages.line();
+        let nth = self.lines.len() + 1;
+        let Some(line) = self.lines.add() else { return };
         push_number(&mut line.line_no, nth);
         line.qty_ordered = sheet.quantity(w12, 2);
         line.qty_shipped = sheet.must_quantity(w12, 3);
         line.qty_difference = sheet.quantity(w12, 4);
-        line.uom = sheet.unit(event, w12, 5);
+        sheet.unit(event, line, w12, 5);
         w12.get(9).clone_into(&mut line.lot);
         let places = if w12.get(1) == "IS" { SUBSTITUTE } else { ITEM };
-        sheet.item(event, &mut line, w12, &places, nth);
-        sheet.weight(event, &mut line, w12, 10, nth);
-        difference(event, &mut line, w12);
-        status(sheet, event, &mut line, w12);
+        sheet.item(event, line, w12, &places, nth);
+        sheet.weight(event, line, w12, 10, nth);
+        difference(event, line, w12);
+        status(sheet, event, line, w12);
         keep_unless(event, w12, nth, |n| matches!(n, 1..=5 | 9..=12) || places.takes(n));
         group_of(event, &mut self.group_no, &line.line_no, nth);
         for segment in &self.before {
-            self.below.extend(sheet.below(event, &mut line, segment, nth));
+            self.below.extend(sheet.below(event, line, segment, nth));
         }
         self.shipped += line.qty_shipped.unwrap_or_default();
-        event.lines.push(line);
         self.has_line = true;
     }
 
     fn under_line(&mut self, sheet: &mut Sheet<'_, '_, '_, '_>, segment: &Segment) {
-        let event = &mut self.header.event;
-        // The lines are set aside, so that one of them can be changed beside the event.
-        let mut lines = std::mem::take(&mut event.lines);
-        let nth = lines.len();
-        if let Some(line) = lines.last_mut() {
-            self.below.extend(sheet.below(event, line, segment, nth));
+        let nth = self.lines.len();
+        if let Some(line) = self.lines.last() {
+            self.below.extend(sheet.below(&mut self.header.event, line, segment, nth));
         }
-        event.lines = lines;
     }
 
     /// `MAN` holds up to two marks: 01/02 (to 03) and 04/05 (to 06).
@@ -194,9 +207,9 @@ impl<'t> Shipping<'t> {
             }
         }
         if used.is_empty() {
-            return sheet.keep(event, segment, event.lines.len().max(1));
+            return sheet.keep(event, segment, self.lines.len().max(1));
         }
-        keep_others(event, segment, &used, event.lines.len().max(1));
+        keep_others(event, segment, &used, self.lines.len().max(1));
     }
 
     /// PAL: 05/06 unit weight, 07 to 09 length, width and height in the unit of 10, 11/12 gross weight (ASC X12 004010).
@@ -218,13 +231,17 @@ impl<'t> Shipping<'t> {
 
     /// Puts the line that ends here on the plates below it, or into the containers of its group.
     fn close_line(&mut self) {
-        if !std::mem::take(&mut self.has_line) {
-            return;
+        let is_open = std::mem::take(&mut self.has_line);
+        // Most documents name no containers.
+        if is_open && !(self.below.is_empty() && self.own.is_empty() && self.group.is_empty()) {
+            self.pack_line();
         }
+    }
+
+    fn pack_line(&mut self) {
         let below = std::mem::take(&mut self.below);
         let event = &mut self.header.event;
-        let mut lines = std::mem::take(&mut event.lines);
-        let Some(line) = lines.last_mut() else { return };
+        let Some(line) = self.lines.last() else { return };
         let is_only = below.len() == 1;
         let mut sum = Some(Decimal::ZERO);
         let mut own = Vec::new();
@@ -254,7 +271,6 @@ impl<'t> Shipping<'t> {
         {
             line.container_ref.clone_from(&container.container_id);
         }
-        event.lines = lines;
     }
 
     fn close_group(&mut self) {
@@ -269,6 +285,7 @@ impl<'t> Shipping<'t> {
 
     fn finish(self, sheet: &mut Sheet<'_, '_, '_, '_>, w06: &Segment, segments: &[Segment]) {
         let Header { mut event, sites, .. } = self.header;
+        event.lines = self.lines.finish();
         sheet.site(&mut event, &sites, &["WH", "SF"]);
         ship_time(sheet, &mut event, w06, segments);
         correlate(sheet, &mut event, w06);
@@ -295,25 +312,33 @@ impl<'t> Shipping<'t> {
 
 /// The line as the standard lays it out. Some senders leave an element out, so that all behind it stand one place too far to
 /// the left: a unit as difference, or a qualifier as case code.
-fn aligned<'t>(sheet: &mut Sheet<'_, '_, '_, '_>, w12: &'t Segment) -> Option<Cow<'t, Segment>> {
+fn alignment(sheet: &mut Sheet<'_, '_, '_, '_>, w12: &Segment) -> Alignment {
     let is_unit = w12.has(4)
         && sheet.messages.quantity("", 0, w12.get(4)).is_err()
-        && sheet.messages.unit("", 0, w12.get(4)).is_ok();
-    let is_qualifier = ITEM_QUALIFIERS.contains(&w12.get(6));
+        && sheet.messages.known_unit("", 0, w12.get(4)).is_ok();
+    let is_qualifier = w12.has(6) && ITEM_QUALIFIERS.contains(&w12.get(6));
     let at = match (is_unit, is_qualifier) {
-        (false, false) => return Some(Cow::Borrowed(w12)),
+        (false, false) => return Alignment::Good,
         (true, _) => 4,
         (false, true) => 6,
     };
     if sheet.messages.parse.is_set("w12_shift") {
-        return Some(Cow::Owned(w12.shifted(at)));
+        return Alignment::Shifted(at);
     }
     let expected = match at {
         4 => "a difference of quantities; a unit belongs into W1205 (the feed's option `w12_shift` reads it there)",
         _ => "a case code; a qualifier belongs into W1207 (the feed's option `w12_shift` reads it there)",
     };
     sheet.fault(w12, at, "ELEMENT_SHIFT", expected);
-    None
+    Alignment::Wrong
+}
+
+/// How the elements of a line stand to the standard.
+enum Alignment {
+    Good,
+    /// The feed says that those from this one on stand one place too far to the left.
+    Shifted(usize),
+    Wrong,
 }
 
 /// The difference is what was ordered less what was shipped, whatever the sender's sign is.

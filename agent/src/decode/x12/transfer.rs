@@ -59,7 +59,7 @@ fn line(sheet: &mut Sheet<'_, '_, '_, '_>, header: &mut Header, w04: &Segment, g
     let nth = event.lines.len() + 1;
     let mut line = Line { line_no: nth.to_string(), ..Line::default() };
     line.qty_shipped = sheet.must_quantity(w04, 1);
-    line.uom = sheet.unit(event, w04, 2);
+    sheet.unit(event, &mut line, w04, 2);
     sheet.item(event, &mut line, w04, &ITEM, nth);
     let mut used = ITEM.used();
     used.extend([1, 2]);

@@ -24,6 +24,7 @@
 
 mod meter;
 mod node;
+mod spaces;
 mod taken;
 #[cfg(test)]
 mod tests;
@@ -111,12 +112,17 @@ pub(super) struct Xml<R: Read> {
     outer: Vec<Node>,
     /// Elements kept on `outer`.
     kept: usize,
+    /// Elements of the last record, next below its own: mostly those of the next one are as many.
+    usual: usize,
 }
+
+/// Most elements for which room is made beforehand.
+const USUAL_MAX: usize = 64;
 
 impl<R: Read> Xml<R> {
     /// `offset` is the place of the text's first byte in the file.
     pub(super) fn new(text: R, offset: u64) -> Self {
-        Self { tokens: Tokens::new(text, offset), outer: Vec::new(), kept: 0 }
+        Self { tokens: Tokens::new(text, offset), outer: Vec::new(), kept: 0, usual: 0 }
     }
 
     /// The open elements, the root first, with what was kept of them so far.
@@ -131,9 +137,9 @@ impl<R: Read> Xml<R> {
     /// [`Stop`]; nothing more can be read after it.
     pub(super) fn next(&mut self, take: impl Fn(&[Node], &Node) -> Take) -> Result<Step, Stop> {
         loop {
-            let (node, is_empty) = match self.tokens.next()? {
-                Token::Open(node) => (node, false),
-                Token::Empty(node) => (node, true),
+            let is_empty = match self.tokens.next()? {
+                Token::Open => false,
+                Token::Empty => true,
                 Token::Close => match self.leave()? {
                     Some(left) => return Ok(Step::Left(left)),
                     None => continue,
@@ -144,6 +150,7 @@ impl<R: Read> Xml<R> {
                 }
                 Token::End => return Ok(Step::End),
             };
+            let Some(node) = self.tokens.node.take() else { continue };
             let taken = take(&self.outer, &node);
             if let Some(around) = self.outer.last_mut() {
                 around.has_elements = true;
@@ -199,16 +206,21 @@ impl<R: Read> Xml<R> {
 
     /// Reads to the end of an element; false where it is over the limits, and then only its start tag is given.
     fn tree(&mut self, head: Node, is_empty: bool, is_kept: bool) -> Result<(Node, bool), Stop> {
-        let mut tree = Tree { nodes: 1, bytes: head.bytes(), is_kept, is_whole: true, open: vec![head] };
+        let mut tree = Tree { nodes: 1, bytes: head.bytes(), is_kept, is_whole: true, open: Vec::with_capacity(8) };
+        tree.open.push(head);
+        if let Some(head) = tree.open.first_mut().filter(|_| is_kept) {
+            head.children.reserve(self.usual);
+        }
         let mut is_closing = is_empty;
         loop {
             if is_closing && let Some(root) = tree.close(self.tokens.line_no()) {
+                self.usual = root.children.len().min(USUAL_MAX);
                 return Ok((root, tree.is_whole));
             }
             let token = self.tokens.next()?;
-            is_closing = matches!(token, Token::Empty(_) | Token::Close);
+            is_closing = matches!(token, Token::Empty | Token::Close);
             match token {
-                Token::Open(node) | Token::Empty(node) => tree.push(node),
+                Token::Open | Token::Empty => self.tokens.node.take().into_iter().for_each(|node| tree.push(node)),
                 Token::Text => tree.text(&self.tokens.text),
                 Token::Close | Token::End => {}
             }

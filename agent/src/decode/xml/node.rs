@@ -30,6 +30,22 @@ pub(in crate::decode) struct Node {
 }
 
 impl Node {
+    /// An element of this local name and name space.
+    pub(super) fn new(name: &str, ns: Rc<str>) -> Self {
+        Self {
+            name: name.to_owned(),
+            ns,
+            attrs: Vec::new(),
+            text: String::new(),
+            children: Vec::new(),
+            line_no: 0,
+            column: 0,
+            offset: 0,
+            end_line_no: 0,
+            has_elements: false,
+        }
+    }
+
     /// The first child of this name.
     pub(in crate::decode) fn child(&self, name: &str) -> Option<&Self> {
         self.children.iter().find(|child| child.name == name)
@@ -92,12 +108,19 @@ impl Node {
     /// False where the text becomes longer than the limit.
     pub(super) fn push_text(&mut self, text: &str) -> bool {
         if !(is_blank(text) && (self.text.is_empty() || self.has_elements)) {
-            self.text.push_str(text);
+            match self.text.is_empty() {
+                true => self.text = text.to_owned(),
+                false => self.text.push_str(text),
+            }
         }
         self.text.len() <= TEXT_BYTES_MAX
     }
 
     pub(super) fn trim(&mut self) {
+        let is_ink = |byte: Option<&u8>| byte.is_none_or(u8::is_ascii_graphic);
+        if is_ink(self.text.as_bytes().first()) && is_ink(self.text.as_bytes().last()) {
+            return;
+        }
         let trimmed = self.text.trim_matches(BLANKS);
         if trimmed.len() != self.text.len() {
             self.text = trimmed.to_owned();

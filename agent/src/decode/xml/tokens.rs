@@ -1,16 +1,11 @@
 //! Start tags, end tags and texts, with what XML asks of a whole document.
 
-use std::{
-    io::{self, Read},
-    rc::Rc,
-};
+use std::io::{self, Read};
 
 use quick_xml::{
-    Error, XmlVersion,
+    Error, Reader, XmlVersion,
     escape::resolve_predefined_entity,
-    events::{BytesRef, BytesStart, Event, attributes::Attribute},
-    name::{NamespaceResolver, ResolveResult},
-    reader::NsReader,
+    events::{BytesRef, BytesStart, Event},
 };
 
 use super::{
@@ -18,17 +13,15 @@ use super::{
     ATTRIBUTES_MAX, DEPTH_MAX, Stop, TEXT_BYTES_MAX, broken,
     meter::Meter,
     node::{Node, is_blank},
+    spaces::Spaces,
 };
-
-const XMLNS: &str = "http://www.w3.org/2000/xmlns/";
-const XSI: &str = "http://www.w3.org/2001/XMLSchema-instance";
 
 /// One piece of the document.
 pub(super) enum Token {
-    /// A start tag.
-    Open(Node),
-    /// An element without content.
-    Empty(Node),
+    /// A start tag; it stands in [`Tokens::node`].
+    Open,
+    /// An element without content; it stands there as well.
+    Empty,
     /// An end tag; it matches.
     Close,
     /// Text within the root; it stands in [`Tokens::text`].
@@ -39,11 +32,13 @@ pub(super) enum Token {
 
 /// Reads piece by piece.
 pub(super) struct Tokens<R: Read> {
-    reader: NsReader<Meter<R>>,
+    reader: Reader<Meter<R>>,
     bytes: Vec<u8>,
     /// The last text.
     pub(super) text: String,
-    space: Rc<str>,
+    /// The last start tag.
+    pub(super) node: Option<Node>,
+    spaces: Spaces,
     offset: u64,
     depth: usize,
     has_root: bool,
@@ -74,9 +69,17 @@ impl Bad {
 
 impl<R: Read> Tokens<R> {
     pub(super) fn new(text: R, offset: u64) -> Self {
-        let reader = NsReader::from_reader(Meter::new(text));
-        let (bytes, text, space) = (Vec::new(), String::new(), Rc::from(""));
-        Self { reader, bytes, text, space, offset, depth: 0, has_root: false, has_prolog: false }
+        Self {
+            reader: Reader::from_reader(Meter::new(text)),
+            bytes: Vec::new(),
+            text: String::new(),
+            node: None,
+            spaces: Spaces::default(),
+            offset,
+            depth: 0,
+            has_root: false,
+            has_prolog: false,
+        }
     }
 
     /// Where the next piece starts.
@@ -101,8 +104,14 @@ impl<R: Read> Tokens<R> {
                 Ok(event) => event,
                 Err(error) => return Err(self.stopped(line_no, error)),
             };
-            let piece = piece(self.reader.resolver(), event, &mut self.text, &mut self.space);
-            match piece {
+            let start = match &event {
+                Event::Start(start) | Event::Empty(start) => Some(start),
+                _ => None,
+            };
+            if let Some(Err(error)) = start.map(|start| self.spaces.open(start, self.depth)) {
+                return Err(self.stopped(line_no, error.into()));
+            }
+            match piece(&self.spaces, event, &mut self.text, &mut self.node) {
                 Piece::Token(Token::End) => return self.end(line_no),
                 Piece::Token(token) => return self.structure(token, place, column),
                 Piece::Text(_) if self.depth > 0 => {
@@ -127,8 +136,10 @@ impl<R: Read> Tokens<R> {
     }
 
     /// Keeps count of open elements.
-    fn structure(&mut self, mut token: Token, place: Place, column: u32) -> Result<Token, Stop> {
-        if let Token::Open(node) | Token::Empty(node) = &mut token {
+    fn structure(&mut self, token: Token, place: Place, column: u32) -> Result<Token, Stop> {
+        if matches!(token, Token::Open | Token::Empty)
+            && let Some(node) = &mut self.node
+        {
             (node.line_no, node.end_line_no, node.column, node.offset) =
                 (place.line_no, place.line_no, column, place.offset);
             if self.depth == 0 && self.has_root {
@@ -143,9 +154,13 @@ impl<R: Read> Tokens<R> {
             self.has_root = true;
         }
         match token {
-            Token::Open(_) => self.depth += 1,
-            Token::Close => self.depth = self.depth.saturating_sub(1),
-            Token::Empty(_) | Token::Text | Token::End => {}
+            Token::Open => self.depth += 1,
+            Token::Close => {
+                self.depth = self.depth.saturating_sub(1);
+                self.spaces.close(self.depth);
+            }
+            Token::Empty => self.spaces.close(self.depth),
+            Token::Text | Token::End => {}
         }
         Ok(token)
     }
@@ -183,11 +198,10 @@ impl<R: Read> Tokens<R> {
     }
 }
 
-fn piece(names: &NamespaceResolver, event: Event<'_>, text: &mut String, space: &mut Rc<str>) -> Piece {
-    let node = |start: &BytesStart<'_>, space: &mut Rc<str>| node(names, start, space);
+fn piece(spaces: &Spaces, event: Event<'_>, text: &mut String, slot: &mut Option<Node>) -> Piece {
     match event {
-        Event::Start(start) => node(&start, space).map_or_else(Piece::Bad, |node| Piece::Token(Token::Open(node))),
-        Event::Empty(start) => node(&start, space).map_or_else(Piece::Bad, |node| Piece::Token(Token::Empty(node))),
+        Event::Start(start) => node(spaces, &start, slot).map_or_else(Piece::Bad, |()| Piece::Token(Token::Open)),
+        Event::Empty(start) => node(spaces, &start, slot).map_or_else(Piece::Bad, |()| Piece::Token(Token::Empty)),
         Event::End(_) => Piece::Token(Token::Close),
         Event::Text(part) => {
             text.push_str(&part.xml10_content());
@@ -226,16 +240,16 @@ fn character(entity: &BytesRef<'_>) -> Option<String> {
     }
 }
 
-fn node(names: &NamespaceResolver, start: &BytesStart<'_>, space: &mut Rc<str>) -> Result<Node, Bad> {
-    let (resolved, local) = names.resolve_element(start.name());
-    let mut node = Node { name: local.into_inner().to_owned(), ns: interned(&resolved, space), ..Node::default() };
+fn node(spaces: &Spaces, start: &BytesStart<'_>, slot: &mut Option<Node>) -> Result<(), Bad> {
+    let (ns, local) = spaces.element(start);
+    let node = slot.insert(Node::new(local, ns));
+    if start.attributes_raw().is_empty() {
+        return Ok(());
+    }
     for attribute in start.attributes() {
         let attribute =
             attribute.map_err(|error| Bad::violation(format!("<{}>: {error}", node.name), "well-formed attributes"))?;
-        let (resolved, local) = names.resolve_attribute(attribute.key);
-        if is_about_document(&attribute, &resolved) {
-            continue;
-        }
+        let Some(local) = spaces.attribute(attribute.key) else { continue };
         if node.attrs.len() == ATTRIBUTES_MAX {
             let found = format!("<{}> with more than {ATTRIBUTES_MAX} attributes", node.name);
             return Err(Bad::violation(found, "fewer attributes"));
@@ -243,31 +257,15 @@ fn node(names: &NamespaceResolver, start: &BytesStart<'_>, space: &mut Rc<str>) 
         let value = attribute
             .normalized_value(XmlVersion::Implicit1_0)
             .map_err(|error| Bad::violation(format!("<{}>: {error}", node.name), "text or the five entities of XML"))?;
-        node.attrs.push((local.into_inner().to_owned(), value.into_owned()));
+        node.attrs.push((local.to_owned(), value.into_owned()));
     }
-    Ok(node)
-}
-
-fn is_about_document(attribute: &Attribute<'_>, resolved: &ResolveResult<'_>) -> bool {
-    attribute.key.as_namespace_binding().is_some()
-        || matches!(resolved, ResolveResult::Bound(ns) if matches!(ns.0, XSI | XMLNS))
-}
-
-/// The name space, shared with the element before where it is the same.
-fn interned(resolved: &ResolveResult<'_>, last: &mut Rc<str>) -> Rc<str> {
-    let name = match resolved {
-        ResolveResult::Bound(ns) => ns.0,
-        ResolveResult::Unbound => "",
-        ResolveResult::Unknown(prefix) => prefix,
-    };
-    if **last != *name {
-        *last = Rc::from(name);
-    }
-    Rc::clone(last)
+    Ok(())
 }
 
 /// Whether there are control characters other than tab and line ends (XML 1.0 section 2.2).
 fn has_forbidden(text: &str) -> bool {
-    let is_control = |byte: u8| byte < b' ' && !matches!(byte, b'\t' | b'\n' | b'\r');
-    text.bytes().any(is_control) || !text.is_ascii() && text.contains(['\u{fffe}', '\u{ffff}'])
+    let is_control = |byte: u8| (byte < b' ') & !matches!(byte, b'\t' | b'\n' | b'\r');
+    // Without an early end, so that many bytes are looked at in one step.
+    text.bytes().fold(false, |is_any, byte| is_any | is_control(byte))
+        || !text.is_ascii() && text.contains(['\u{fffe}', '\u{ffff}'])
 }
