@@ -29,7 +29,10 @@ struct Line {
 
 impl Line {
     fn start(dir: &Path, more: &str) -> Self {
-        let tryton = Tryton::start(&dir.join("tryton"), SEED).unwrap();
+        Self::of(Tryton::start(&dir.join("tryton"), SEED).unwrap(), dir, more)
+    }
+
+    fn of(tryton: Tryton, dir: &Path, more: &str) -> Self {
         let centre = Centre::start(&dir.join("centre"), &tryton.consumer(more)).unwrap();
         let mqtt = centre.address("mqtt");
         let site = Site::enrol_with_business("DC01", &dir.join("site"), &centre, mqtt).unwrap();
@@ -130,6 +133,29 @@ fn kills_and_a_restore_double_nothing_in_the_erp() {
     let changed: Vec<&String> = stock.keys().filter(|item| stock.get(*item) != after.get(*item)).collect();
     assert_eq!(changed, ["SKU-0003"], "only what is new moved stock; {shipped} lines of SKU-0001 were shipped before");
     assert_eq!(line.groups(), []);
+    line.site.stop().unwrap();
+    line.centre.stop().unwrap();
+}
+
+#[test]
+fn its_database_is_restarted_under_deliveries_and_each_effect_is_there_once() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let dir = tempfile::tempdir().unwrap();
+    // PostgreSQL does not run as root: its user must reach its folder.
+    std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let tryton = Tryton::start_on_postgres(&dir.path().join("tryton"), SEED).unwrap();
+    let mut line = Line::of(tryton, dir.path(), "");
+    let before = line.pieces("SKU-0001");
+
+    line.adjust(0..400, "SKU-0001", "EA");
+    await_that("first effects", WITHIN, || line.tryton.effects().is_ok_and(|e| !e.is_empty())).unwrap();
+    line.tryton.restart_postgres().unwrap();
+    line.adjust(400..600, "SKU-0001", "EA");
+    line.tryton.restart_postgres().unwrap();
+
+    line.await_effects(600);
+    assert_eq!(line.pieces("SKU-0001"), before + 600);
+    assert_eq!(line.groups(), [], "an outage is no event's fault");
     line.site.stop().unwrap();
     line.centre.stop().unwrap();
 }

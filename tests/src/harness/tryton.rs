@@ -43,6 +43,8 @@ pub struct Tryton {
     dir: PathBuf,
     port: u16,
     seed: Vec<(&'static str, String)>,
+    /// Port of its PostgreSQL, where it has one.
+    postgres: Option<u16>,
     access: Access,
     runtime: tokio::runtime::Runtime,
 }
@@ -64,7 +66,16 @@ impl Tryton {
     /// # Errors
     /// Where the script fails; with its words.
     pub fn start(dir: &Path, seed: Seed<'_>) -> anyhow::Result<Self> {
-        Self::start_with(dir, seed, &[])
+        Self::start_with(dir, seed, &[], None)
+    }
+
+    /// Brings one up with a PostgreSQL of its own under it. The folder must be open to PostgreSQL's user where the test runs as root.
+    ///
+    /// # Errors
+    /// Where the script fails; with its words.
+    pub fn start_on_postgres(dir: &Path, seed: Seed<'_>) -> anyhow::Result<Self> {
+        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        Self::start_with(dir, seed, &[], Some(port))
     }
 
     /// Brings one up without our module.
@@ -72,10 +83,15 @@ impl Tryton {
     /// # Errors
     /// Where the script fails; with its words.
     pub fn start_plain(dir: &Path, seed: Seed<'_>) -> anyhow::Result<Self> {
-        Self::start_with(dir, seed, &[("TRYTON_CONNECTOR", "")])
+        Self::start_with(dir, seed, &[("TRYTON_CONNECTOR", "")], None)
     }
 
-    fn start_with(dir: &Path, seed: Seed<'_>, more: &[(&'static str, &str)]) -> anyhow::Result<Self> {
+    fn start_with(
+        dir: &Path,
+        seed: Seed<'_>,
+        more: &[(&'static str, &str)],
+        postgres: Option<u16>,
+    ) -> anyhow::Result<Self> {
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
         let mut seed = vec![
             ("TRYTON_SEED_SITES", seed.sites.join(" ")),
@@ -91,7 +107,7 @@ impl Tryton {
             timeout: Duration::from_secs(90),
         };
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-        let mut tryton = Self { dir: dir.to_owned(), port, seed, access, runtime };
+        let mut tryton = Self { dir: dir.to_owned(), port, seed, postgres, access, runtime };
         tryton.up()?;
         Ok(tryton)
     }
@@ -115,6 +131,9 @@ impl Tryton {
         let port = self.port.to_string();
         let output = Command::new(script())
             .args([command, "--data", data, "--port", &port])
+            .args(self.postgres.iter().flat_map(|port| {
+                ["--db".to_owned(), "postgresql".to_owned(), "--pg-port".to_owned(), port.to_string()]
+            }))
             .envs(self.seed.iter().map(|(key, value)| (key, value.as_str())))
             .output()?;
         let said = String::from_utf8_lossy(&output.stderr);
@@ -130,6 +149,14 @@ impl Tryton {
         let pid = std::fs::read_to_string(self.dir.join("trytond.pid"))?;
         let pid = pid.trim().parse().ok().and_then(rustix::process::Pid::from_raw).context("a process number")?;
         Ok(rustix::process::kill_process(pid, rustix::process::Signal::KILL)?)
+    }
+
+    /// Ends the PostgreSQL under it as a crash does, and starts it again.
+    ///
+    /// # Errors
+    /// Where the script fails.
+    pub fn restart_postgres(&self) -> anyhow::Result<()> {
+        self.run("restart-db").map(drop)
     }
 
     /// Stops the server.
