@@ -189,7 +189,7 @@ impl Plain {
             let Some((_, button, next)) = buttons.iter().find(|(from, ..)| *from == state) else {
                 return Err(reject("STATE", format!("{} is {state}, from where it is not taken on", own.name())));
             };
-            self.tell(&format!("model.{}.{button}", own.model), &[ids.clone()])?;
+            self.tell(&format!("model.{}.{button}", own.model), std::slice::from_ref(&ids))?;
             state = next;
         }
         let own = self.reread(own.model, &ids)?;

@@ -88,7 +88,7 @@ impl Plain {
         let ids = json!([own.id]);
         if own.state == "draft" || (own.state == "assigned" && self.missing(document, goods, &own)?.is_some()) {
             // Only a waiting shipment can be changed; going back there makes its moves anew.
-            self.tell(&format!("model.{OUT}.wait"), &[ids.clone()])?;
+            self.tell(&format!("model.{OUT}.wait"), std::slice::from_ref(&ids))?;
             own = self.reread(OUT, &ids)?;
         }
         match own.state.as_str() {
