@@ -43,7 +43,7 @@ fn greet<'c>(kind: &'c ConsumerKind, runtime: &Handle) -> Result<Greeting<'c>, C
     Ok(match kind {
         ConsumerKind::Tryton(tryton) => {
             let greeting = tryton.connect(runtime)?.greet();
-            Some((&tryton.url, greeting.map(|version| format!("its module speaks version {version}"))))
+            Some((&tryton.url, greeting))
         }
         ConsumerKind::Odoo(odoo) => {
             let greeting = odoo.connect(runtime)?.greet();

@@ -46,7 +46,7 @@ pub enum ConsumerKind {
     },
     /// An HTTP endpoint.
     Http(HttpConfig),
-    /// A Tryton with our module.
+    /// A Tryton, with our module or without.
     Tryton(TrytonConfig),
     /// An Odoo.
     Odoo(OdooConfig),
@@ -109,7 +109,7 @@ impl ConsumerConfig {
         Ok(match &self.kind {
             ConsumerKind::Sql { path } => Box::new(SqlConsumer::open(path)?),
             ConsumerKind::Http(http) => Box::new(HttpConsumer::new(http.profile()?, runtime)?),
-            ConsumerKind::Tryton(tryton) => Box::new(tryton.connect(runtime)?),
+            ConsumerKind::Tryton(tryton) => Box::new(tryton.open(runtime)?),
             ConsumerKind::Odoo(odoo) => Box::new(odoo.connect(runtime)?),
             ConsumerKind::ErpNext(erpnext) => Box::new(erpnext.connect(runtime)?),
         })

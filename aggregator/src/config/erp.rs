@@ -15,12 +15,14 @@ use crate::consumers::{
         erpnext::{self, ErpNext},
         mapping::{Mapping, STEP_EVENTS, STOCK_EVENTS, Unit, WithoutDocument},
         odoo::{self, Odoo, Ways, rpc::Api},
-        tryton::{Tryton, rpc::Access},
+        tryton::{self, Tryton, UseModule, rpc::Access},
     },
 };
 
 /// Longer than the minute after which Tryton gives up a call itself.
 const TRYTON_TIMEOUT_MS: u64 = 90_000;
+/// Time within which Tryton has ended a call whose connection broke (its `request.timeout`).
+const TRYTON_SETTLE_MS: u64 = 60_000;
 /// Longer than the two minutes after which Odoo ends a call itself (its `limit_time_real`).
 const ODOO_TIMEOUT_MS: u64 = 130_000;
 /// Time within which Odoo has ended a call that was given up.
@@ -42,6 +44,8 @@ pub struct TrytonConfig {
     pub password_file: PathBuf,
     /// Time for a call, milliseconds.
     pub timeout_ms: u64,
+    /// Whether our module is used, and how long a call that was given up may go on.
+    pub ways: tryton::Ways,
     /// How sites and events are told to it.
     pub mapping: Mapping,
 }
@@ -95,7 +99,17 @@ impl TrytonConfig {
             password: first_line(&self.password_file)?,
             timeout: Duration::from_millis(self.timeout_ms),
         };
-        Tryton::new(access, self.mapping.clone(), runtime)
+        Tryton::new(access, self.mapping.clone(), self.ways, runtime)
+    }
+
+    /// Sets up the connection and asks whether the module is there.
+    ///
+    /// # Errors
+    /// [`ConsumerError`].
+    pub fn open(&self, runtime: Handle) -> Result<Tryton, ConsumerError> {
+        let mut tryton = self.connect(runtime)?;
+        tryton.meet();
+        Ok(tryton)
     }
 }
 
@@ -135,12 +149,16 @@ impl ErpNextConfig {
 pub(super) fn read_tryton(section: &Section<'_>) -> Option<TrytonConfig> {
     let url = read_url(section, "the address of Tryton, without the database");
     let database = required(section, "database", "the name of Tryton's database");
-    let user = required(section, "user", "the user of the group Docksync");
+    let user = required(section, "user", "our user in Tryton");
     let password_file = required(section, "password_file", "the file whose first line is the user's password");
     let timeout_ms = section.number("timeout_ms", 1_000..=600_000).unwrap_or(TRYTON_TIMEOUT_MS);
+    let words = [("auto", UseModule::Auto), ("required", UseModule::Required), ("none", UseModule::None)];
+    let module = section.word("module", &words).unwrap_or(UseModule::Auto);
+    let settle_ms = section.number("settle_ms", 0..=3_600_000).unwrap_or(TRYTON_SETTLE_MS);
+    let ways = tryton::Ways { module, settle_ms: i64::try_from(settle_ms).unwrap_or(i64::MAX) };
     let mapping = read_mapping(section, &STEP_EVENTS);
     let password_file = PathBuf::from(password_file?);
-    Some(TrytonConfig { url: url?, database: database?, user: user?, password_file, timeout_ms, mapping })
+    Some(TrytonConfig { url: url?, database: database?, user: user?, password_file, timeout_ms, ways, mapping })
 }
 
 pub(super) fn read_odoo(section: &Section<'_>) -> Option<OdooConfig> {

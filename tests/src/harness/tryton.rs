@@ -1,4 +1,4 @@
-//! A real Tryton with our module, brought up by `tests/erp/tryton-up`.
+//! A real Tryton, with our module or without it, brought up by `tests/erp/tryton-up`.
 
 use std::{
     collections::BTreeMap,
@@ -12,7 +12,7 @@ use anyhow::Context as _;
 use docksync_aggregator::consumers::erp::{
     mapping::Mapping,
     tryton::{
-        Tryton as Connector,
+        Tryton as Connector, UseModule, Ways,
         rpc::{Access, Rpc},
     },
 };
@@ -35,11 +35,22 @@ pub struct Seed<'s> {
     pub shipments: u32,
 }
 
+/// What kind of Tryton it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Kind {
+    /// Whether it is without our module.
+    pub is_plain: bool,
+    /// Whether its database is PostgreSQL, not SQLite.
+    pub is_postgresql: bool,
+}
+
 /// A running Tryton.
 #[derive(Debug)]
 pub struct Tryton {
     dir: PathBuf,
     port: u16,
+    pg_port: u16,
+    kind: Kind,
     seed: Vec<(&'static str, String)>,
     access: Access,
     runtime: tokio::runtime::Runtime,
@@ -62,7 +73,18 @@ impl Tryton {
     /// # Errors
     /// Where the script fails; with its words.
     pub fn start(dir: &Path, seed: Seed<'_>) -> anyhow::Result<Self> {
-        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        Self::start_as(Kind::default(), dir, seed)
+    }
+
+    /// As [`Self::start`], of another kind.
+    ///
+    /// # Errors
+    /// Where the script fails; with its words.
+    pub fn start_as(kind: Kind, dir: &Path, seed: Seed<'_>) -> anyhow::Result<Self> {
+        // Both are held until both are known: they must differ.
+        let free = [TcpListener::bind("127.0.0.1:0")?, TcpListener::bind("127.0.0.1:0")?];
+        let [port, pg_port] = [free[0].local_addr()?.port(), free[1].local_addr()?.port()];
+        drop(free);
         let seed = vec![
             ("TRYTON_SEED_SITES", seed.sites.join(" ")),
             ("TRYTON_SEED_PRODUCTS", seed.products.to_string()),
@@ -76,7 +98,7 @@ impl Tryton {
             timeout: Duration::from_secs(90),
         };
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-        let mut tryton = Self { dir: dir.to_owned(), port, seed, access, runtime };
+        let mut tryton = Self { dir: dir.to_owned(), port, pg_port, kind, seed, access, runtime };
         tryton.up()?;
         Ok(tryton)
     }
@@ -97,11 +119,16 @@ impl Tryton {
 
     fn run(&self, command: &str) -> anyhow::Result<Vec<u8>> {
         let data = self.dir.to_str().context("a path of text")?;
-        let port = self.port.to_string();
-        let output = Command::new(script())
-            .args([command, "--data", data, "--port", &port])
-            .envs(self.seed.iter().map(|(key, value)| (key, value.as_str())))
-            .output()?;
+        let (port, pg_port) = (self.port.to_string(), self.pg_port.to_string());
+        let db = if self.kind.is_postgresql { "postgresql" } else { "sqlite" };
+        let mut script = Command::new(script());
+        script
+            .args([command, "--data", data, "--port", &port, "--db", db, "--pg-port", &pg_port])
+            .envs(self.seed.iter().map(|(key, value)| (key, value.as_str())));
+        if self.kind.is_plain {
+            script.env("TRYTON_CONNECTOR", "");
+        }
+        let output = script.output()?;
         let said = String::from_utf8_lossy(&output.stderr);
         anyhow::ensure!(output.status.success(), "tryton-up {command} ended with {}: {said}", output.status);
         Ok(output.stdout)
@@ -123,6 +150,21 @@ impl Tryton {
     /// Where the script fails.
     pub fn down(&self) -> anyhow::Result<()> {
         self.run("down").map(drop)
+    }
+
+    /// Where it is and who we are there.
+    pub fn access(&self) -> &Access {
+        &self.access
+    }
+
+    /// A connector of our own, beside the aggregator's.
+    ///
+    /// # Errors
+    /// Where the client cannot be set up.
+    pub fn connector(&self, access: Access, mapping: Mapping) -> anyhow::Result<Connector> {
+        let module = if self.kind.is_plain { UseModule::None } else { UseModule::Required };
+        let ways = Ways { module, settle_ms: 0 };
+        Ok(Connector::new(access, mapping, ways, self.runtime.handle().clone())?)
     }
 
     fn password_file(&self) -> PathBuf {
@@ -154,8 +196,8 @@ impl Tryton {
     /// # Errors
     /// Where the server does not answer.
     pub fn stock(&self, site: &str) -> anyhow::Result<BTreeMap<String, Decimal>> {
-        let mut connector = Connector::new(self.access.clone(), Mapping::default(), self.runtime.handle().clone())?;
-        let balances = connector.stock(site).map_err(|failure| anyhow::anyhow!("no stock of {site}: {failure:?}"))?;
+        let mut connector = self.connector(self.access.clone(), Mapping::default())?;
+        let balances = connector.stock(site).map_err(|words| anyhow::anyhow!("no stock of {site}: {words}"))?;
         let mut sums = BTreeMap::new();
         for ((product, ..), quantity) in balances {
             *sums.entry(product).or_insert(Decimal::ZERO) += quantity;
@@ -192,16 +234,46 @@ impl Tryton {
         Ok(orders)
     }
 
-    /// Every effect that the module keeps: kind, site and the warehouse's number.
+    /// Every effect there is: kind, site and the warehouse's number as the module keeps them; without it model, state and the key.
     ///
     /// # Errors
     /// Where the server does not answer.
     pub fn effects(&self) -> anyhow::Result<Vec<(String, String, String)>> {
+        if self.kind.is_plain {
+            return self.documents();
+        }
         let params = [json!([]), json!(0), json!(null), json!(null), json!(["kind", "site", "number"])];
         let answer = call(&mut self.rpc()?, "model.docksync.event.search_read", &params)?;
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let rows = answer.as_array().into_iter().flatten();
         Ok(rows.map(|row| (text(&row["kind"]), text(&row["site"]), text(&row["number"]))).collect())
+    }
+
+    /// Every document that carries a key, and is done.
+    fn documents(&self) -> anyhow::Result<Vec<(String, String, String)>> {
+        let mut rpc = self.rpc()?;
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let mut documents = Vec::new();
+        for model in ["stock.shipment.internal", "stock.shipment.in", "stock.shipment.out.return"] {
+            let domain = json!([["state", "=", "done"], ["reference", "!=", null]]);
+            let params = [domain, json!(0), json!(null), json!(null), json!(["reference"])];
+            let answer = call(&mut rpc, &format!("model.{model}.search_read"), &params)?;
+            let rows = answer.as_array().into_iter().flatten();
+            documents.extend(rows.map(|row| (model.to_owned(), "done".to_owned(), text(&row["reference"]))));
+        }
+        let domain = json!([["message", "like", "docksync shipped %"]]);
+        let params = [domain, json!(0), json!(null), json!(null), json!(["message", "resource"])];
+        let notes = call(&mut rpc, "model.ir.note.search_read", &params)?;
+        let done = [json!([["state", "=", "done"]]), json!(0), json!(null), json!(null), json!(["state"])];
+        let done = call(&mut rpc, "model.stock.shipment.out.search_read", &done)?;
+        let done: Vec<String> =
+            done.as_array().into_iter().flatten().map(|row| format!("stock.shipment.out,{}", row["id"])).collect();
+        for note in notes.as_array().into_iter().flatten().filter(|note| done.contains(&text(&note["resource"]))) {
+            let message = text(&note["message"]);
+            let key = message.lines().next().and_then(|line| line.rsplit(' ').next()).unwrap_or_default();
+            documents.push(("stock.shipment.out".to_owned(), "done".to_owned(), key.to_owned()));
+        }
+        Ok(documents)
     }
 }
 
