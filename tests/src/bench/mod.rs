@@ -7,6 +7,7 @@
 pub mod bare;
 pub mod codec;
 mod deliver;
+mod erp;
 pub mod export;
 mod formats;
 pub mod latency;
@@ -100,6 +101,7 @@ const ALL: &[Measurement] = &[
     ("codec", codec::measure),
     ("formats", formats::measure),
     ("deliver", deliver::measure),
+    ("erp", erp::measure),
     ("recon", recon::measure),
     ("line", line::measure),
     ("page", page::measure),

@@ -144,6 +144,14 @@ impl Tryton {
         Ok(rustix::process::kill_process(pid, rustix::process::Signal::KILL)?)
     }
 
+    /// Ends the PostgreSQL under the server as in a crash, and starts it.
+    ///
+    /// # Errors
+    /// Where the script fails.
+    pub fn restart_database(&self) -> anyhow::Result<()> {
+        self.run("restart-db").map(drop)
+    }
+
     /// Stops the server.
     ///
     /// # Errors
@@ -163,6 +171,14 @@ impl Tryton {
     /// Where the client cannot be set up.
     pub fn connector(&self, access: Access, mapping: Mapping) -> anyhow::Result<Connector> {
         let module = if self.kind.is_plain { UseModule::None } else { UseModule::Required };
+        self.connector_by(module, access, mapping)
+    }
+
+    /// As [`Self::connector`], whatever the server has.
+    ///
+    /// # Errors
+    /// Where the client cannot be set up.
+    pub fn connector_by(&self, module: UseModule, access: Access, mapping: Mapping) -> anyhow::Result<Connector> {
         let ways = Ways { module, settle_ms: 0 };
         Ok(Connector::new(access, mapping, ways, self.runtime.handle().clone())?)
     }
@@ -261,17 +277,19 @@ impl Tryton {
             let rows = answer.as_array().into_iter().flatten();
             documents.extend(rows.map(|row| (model.to_owned(), "done".to_owned(), text(&row["reference"]))));
         }
-        let domain = json!([["message", "like", "docksync shipped %"]]);
-        let params = [domain, json!(0), json!(null), json!(null), json!(["message", "resource"])];
-        let notes = call(&mut rpc, "model.ir.note.search_read", &params)?;
-        let done = [json!([["state", "=", "done"]]), json!(0), json!(null), json!(null), json!(["state"])];
-        let done = call(&mut rpc, "model.stock.shipment.out.search_read", &done)?;
+        let params = [json!([["state", "=", "done"]]), json!(0), json!(null), json!(null), json!(["state"])];
+        let done = call(&mut rpc, "model.stock.shipment.out.search_read", &params)?;
         let done: Vec<String> =
             done.as_array().into_iter().flatten().map(|row| format!("stock.shipment.out,{}", row["id"])).collect();
-        for note in notes.as_array().into_iter().flatten().filter(|note| done.contains(&text(&note["resource"]))) {
+        let domain = json!([["resource", "in", done]]);
+        let params = [domain, json!(0), json!(null), json!(null), json!(["message", "resource"])];
+        let notes = call(&mut rpc, "model.ir.note.search_read", &params)?;
+        for note in notes.as_array().into_iter().flatten() {
             let message = text(&note["message"]);
-            let key = message.lines().next().and_then(|line| line.rsplit(' ').next()).unwrap_or_default();
-            documents.push(("stock.shipment.out".to_owned(), "done".to_owned(), key.to_owned()));
+            let first = message.lines().next().unwrap_or_default();
+            if let Some(key) = first.strip_prefix("docksync shipped ") {
+                documents.push(("stock.shipment.out".to_owned(), "done".to_owned(), key.to_owned()));
+            }
         }
         Ok(documents)
     }
