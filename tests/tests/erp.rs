@@ -6,13 +6,13 @@
 
 #![expect(clippy::unwrap_used, reason = "what a test cannot have, it cannot go on without")]
 
-use std::{collections::BTreeSet, path::Path, time::Duration};
+use std::{collections::BTreeSet, os::unix::fs::PermissionsExt as _, path::Path, time::Duration};
 
 use docksync_tests::harness::{
     await_that,
     centre::Centre,
     site::Site,
-    tryton::{Seed, Tryton},
+    tryton::{Kind, Order, Seed, Tryton},
 };
 use serde_json::Value;
 
@@ -29,10 +29,13 @@ struct Line {
 
 impl Line {
     fn start(dir: &Path, more: &str) -> Self {
-        Self::of(Tryton::start(&dir.join("tryton"), SEED).unwrap(), dir, more)
+        Self::start_as(Kind::default(), dir, more)
     }
 
-    fn of(tryton: Tryton, dir: &Path, more: &str) -> Self {
+    fn start_as(kind: Kind, dir: &Path, more: &str) -> Self {
+        // PostgreSQL runs as a user of its own.
+        std::fs::set_permissions(dir, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let tryton = Tryton::start_as(kind, &dir.join("tryton"), SEED).unwrap();
         let centre = Centre::start(&dir.join("centre"), &tryton.consumer(more)).unwrap();
         let mqtt = centre.address("mqtt");
         let site = Site::enrol_with_business("DC01", &dir.join("site"), &centre, mqtt).unwrap();
@@ -46,6 +49,43 @@ impl Line {
             text.push_str(&format!("A-{n},1,2026-11-23T09:00:00,{sku},,1,+,{uom},CC+,,AVL,kim\n"));
         }
         self.site.put("adjust", &format!("ADJ_{}.csv", numbers.start), &text).unwrap();
+    }
+
+    /// Exports an order that leaves, of whose first line so many stay behind. Gives the pieces that leave.
+    fn ship(&self, n: usize, order: &Order, short: i64) -> i64 {
+        let mut text = String::from(
+            "order;shipment;ship_date;ship_time;customer;carrier;line;item;ean;ordered;shipped;unit;status;sscc\n",
+        );
+        let mut left = 0;
+        for (at, (item, ordered)) in order.lines.iter().enumerate() {
+            let ordered: i64 = ordered.to_string().parse().unwrap();
+            let shipped = ordered - if at == 0 { short } else { 0 };
+            let status = if shipped < ordered { "B" } else { "C" };
+            text.push_str(&format!(
+                "{};S-{n};23.11.2026;14:05;C-1;dhl;{};{item};;{ordered};{shipped};STK;{status};\n",
+                order.reference,
+                10 * (at + 1)
+            ));
+            left += shipped;
+        }
+        self.site.put("ship", &format!("SHIP_{n}.csv"), &text).unwrap();
+        left
+    }
+
+    /// Orders of the site that wait to be shipped.
+    fn orders(&self, count: usize) -> Vec<Order> {
+        let orders = self.tryton.orders(SEED.shipments).unwrap().into_iter();
+        orders.filter(|order| order.site == "DC01").take(count).collect()
+    }
+
+    /// All pieces of the site.
+    fn total(&self) -> i64 {
+        let total: rust_decimal::Decimal = self.tryton.stock("DC01").unwrap().values().copied().sum();
+        total.to_string().parse().unwrap()
+    }
+
+    fn await_first_effect(&self, than: usize) {
+        await_that("a first effect", WITHIN, || self.tryton.effects().is_ok_and(|e| e.len() > than)).unwrap();
     }
 
     /// Waits until the ERP keeps so many effects; none of them twice.
@@ -138,26 +178,79 @@ fn kills_and_a_restore_double_nothing_in_the_erp() {
 }
 
 #[test]
-fn its_database_is_restarted_under_deliveries_and_each_effect_is_there_once() {
-    use std::os::unix::fs::PermissionsExt as _;
+fn without_the_module_kills_double_nothing_either() {
     let dir = tempfile::tempdir().unwrap();
-    // PostgreSQL does not run as root: its user must reach its folder.
-    std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
-    let tryton = Tryton::start_on_postgres(&dir.path().join("tryton"), SEED).unwrap();
-    let mut line = Line::of(tryton, dir.path(), "");
-    let before = line.pieces("SKU-0001");
+    let kind = Kind { is_plain: true, ..Kind::default() };
+    // What is killed has nothing under way any more.
+    let mut line = Line::start_as(kind, dir.path(), "settle_ms = 500\n");
+    let before = line.total();
+    assert!(line.centre.command(&["erp", "test"]).unwrap().contains("without the module"));
 
-    line.adjust(0..400, "SKU-0001", "EA");
-    await_that("first effects", WITHIN, || line.tryton.effects().is_ok_and(|e| !e.is_empty())).unwrap();
-    line.tryton.restart_postgres().unwrap();
-    line.adjust(400..600, "SKU-0001", "EA");
-    line.tryton.restart_postgres().unwrap();
+    line.adjust(0..120, "SKU-0001", "EA");
+    line.await_first_effect(0);
+    line.tryton.kill().unwrap();
+    line.adjust(120..180, "SKU-0001", "EA");
+    line.centre.kill().unwrap();
+    line.tryton.up().unwrap();
+    line.centre.restart().unwrap();
+    line.await_effects(180);
+    assert_eq!(line.total(), before + 180);
 
-    line.await_effects(600);
-    assert_eq!(line.pieces("SKU-0001"), before + 600);
-    assert_eq!(line.groups(), [], "an outage is no event's fault");
+    // Orders, of each of which one piece stays behind; then that one leaves by the backorder.
+    let orders = line.orders(8);
+    let left: i64 = orders.iter().enumerate().map(|(n, order)| line.ship(n, order, 1)).sum();
+    line.await_first_effect(180);
+    line.tryton.kill().unwrap();
+    line.tryton.up().unwrap();
+    line.centre.kill().unwrap();
+    line.centre.restart().unwrap();
+    line.await_effects(180 + orders.len());
+    assert_eq!(line.total(), before + 180 - left);
+    for (n, order) in orders.iter().enumerate() {
+        let rest = Order { lines: vec![(order.lines[0].0.clone(), 1.into())], ..order.clone() };
+        line.ship(100 + n, &rest, 0);
+    }
+    line.await_effects(180 + 2 * orders.len());
+    assert_eq!(line.total(), before + 180 - left - i64::try_from(orders.len()).unwrap());
+    assert_eq!(line.groups(), []);
     line.site.stop().unwrap();
     line.centre.stop().unwrap();
+}
+
+/// PostgreSQL under the ERP ends as in a crash while events go.
+fn a_restart_of_postgresql_is_one_incident(is_plain: bool, adjustments: u32) {
+    let dir = tempfile::tempdir().unwrap();
+    let kind = Kind { is_plain, is_postgresql: true };
+    let mut line = Line::start_as(kind, dir.path(), "settle_ms = 500\n");
+    let before = line.total();
+    let log = || std::fs::read_to_string(dir.path().join("centre/aggregator.log")).unwrap();
+
+    line.adjust(0..adjustments, "SKU-0001", "EA");
+    let orders = line.orders(6);
+    let left: i64 = orders.iter().enumerate().map(|(n, order)| line.ship(n, order, 1)).sum();
+    line.await_first_effect(0);
+    line.tryton.restart_database().unwrap();
+
+    let count = usize::try_from(adjustments).unwrap() + orders.len();
+    line.await_effects(count);
+    assert_eq!(line.total(), before + i64::from(adjustments) - left);
+    assert_eq!(line.groups(), []);
+    await_that("the incident to end", WITHIN, || log().matches("destination resumed").count() == 1).unwrap();
+    assert_eq!(log().matches("destination paused").count(), 1, "one incident");
+    line.site.stop().unwrap();
+    line.centre.stop().unwrap();
+}
+
+#[test]
+fn postgresql_under_the_erp_restarts_and_nothing_is_doubled_or_missing() {
+    a_restart_of_postgresql_is_one_incident(false, 600);
+}
+
+#[test]
+fn postgresql_under_the_erp_restarts_and_without_the_module_nothing_is_doubled_or_missing() {
+    if std::env::var_os("DOCKSYNC_FAULTS_FULL").is_some() {
+        a_restart_of_postgresql_is_one_incident(true, 150);
+    }
 }
 
 #[test]

@@ -11,7 +11,7 @@ use super::{
     moment,
 };
 use crate::{
-    config::{Config, ConsumerKind, TrytonWay},
+    config::{Config, ConsumerKind},
     consumers::{ConsumerError, wire::Failure},
     ledger::{Reads as _, reads::SqliteReader},
 };
@@ -114,16 +114,7 @@ fn greet<'c>(kind: &'c ConsumerKind, runtime: &Handle) -> Result<Greeting<'c>, C
     let runtime = runtime.clone();
     Ok(match kind {
         ConsumerKind::Tryton(tryton) => {
-            let greeting = match tryton.connect(runtime) {
-                Ok(TrytonWay::Module(mut module)) => {
-                    module.greet().map(|version| format!("its module speaks version {version}"))
-                }
-                Ok(TrytonWay::Plain(mut plain)) => {
-                    plain.greet().map(|sites| format!("without the module docksync; {sites} warehouses"))
-                }
-                Err(ConsumerError::Undecided { reason, .. }) => Err(Failure::Unknown { reason, was_answered: false }),
-                Err(other) => return Err(other),
-            };
+            let greeting = tryton.connect(runtime)?.greet();
             Some((&tryton.url, greeting))
         }
         ConsumerKind::Odoo(odoo) => {

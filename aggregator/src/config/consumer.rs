@@ -10,7 +10,7 @@ use reqwest::{
 use tokio::runtime::Handle;
 
 use super::{
-    erp::{self, ErpNextConfig, LazyTryton, OdooConfig, TrytonConfig, TrytonWay},
+    erp::{self, ErpNextConfig, OdooConfig, TrytonConfig},
     postgres::{self, PostgresConfig},
     read::Section,
 };
@@ -49,7 +49,7 @@ pub enum ConsumerKind {
     Postgres(PostgresConfig),
     /// An HTTP endpoint.
     Http(HttpConfig),
-    /// A Tryton with our module.
+    /// A Tryton, with our module or without.
     Tryton(TrytonConfig),
     /// An Odoo.
     Odoo(OdooConfig),
@@ -138,13 +138,7 @@ impl ConsumerConfig {
             ConsumerKind::Sql { path } => Box::new(SqlConsumer::open(path)?),
             ConsumerKind::Postgres(postgres) => Box::new(PostgresConsumer::new(postgres.access()?, runtime)),
             ConsumerKind::Http(http) => Box::new(HttpConsumer::new(http.profile()?, runtime)?),
-            ConsumerKind::Tryton(tryton) => match tryton.connect(runtime)? {
-                TrytonWay::Module(module) => Box::new(module),
-                TrytonWay::Plain(plain) => {
-                    tracing::info!(consumer = self.name, "spoken to without the module docksync");
-                    Box::new(plain)
-                }
-            },
+            ConsumerKind::Tryton(tryton) => Box::new(tryton.open(runtime)?),
             ConsumerKind::Odoo(odoo) => Box::new(odoo.connect(runtime)?),
             ConsumerKind::ErpNext(erpnext) => Box::new(erpnext.connect(runtime)?),
         })
@@ -160,7 +154,7 @@ impl ConsumerConfig {
         Ok(match &self.kind {
             ConsumerKind::Sql { path } => Some(Box::new(SqlBalances::new(path.clone()))),
             ConsumerKind::Postgres(postgres) => Some(Box::new(PostgresBalances::new(postgres.access()?, runtime))),
-            ConsumerKind::Tryton(tryton) => Some(Box::new(LazyTryton::new(tryton.clone(), runtime))),
+            ConsumerKind::Tryton(tryton) => Some(Box::new(tryton.connect(runtime)?)),
             ConsumerKind::Odoo(odoo) => Some(Box::new(odoo.connect(runtime)?)),
             ConsumerKind::ErpNext(erpnext) => Some(Box::new(erpnext.connect(runtime)?)),
             ConsumerKind::Http(_) => None,

@@ -12,16 +12,17 @@ use super::{
 use crate::consumers::{
     ConsumerError,
     erp::{
-        balances::{Stocked, Told},
         erpnext::{self, ErpNext},
         mapping::{Mapping, STEP_EVENTS, STOCK_EVENTS, Unit, WithoutDocument},
         odoo::{self, Odoo, Ways, rpc::Api},
-        tryton::{Tryton, plain::Plain, rpc::Access},
+        tryton::{self, Tryton, UseModule, rpc::Access},
     },
 };
 
 /// Longer than the minute after which Tryton gives up a call itself.
 const TRYTON_TIMEOUT_MS: u64 = 90_000;
+/// Time within which Tryton has ended a call whose connection broke (its `request.timeout`).
+const TRYTON_SETTLE_MS: u64 = 60_000;
 /// Longer than the two minutes after which Odoo ends a call itself (its `limit_time_real`).
 const ODOO_TIMEOUT_MS: u64 = 130_000;
 /// Time within which Odoo has ended a call that was given up.
@@ -29,17 +30,6 @@ const ODOO_SETTLE_MS: u64 = 120_000;
 
 /// Longer than the two minutes after which a worker of Frappe ends a call (its `http_timeout`).
 const ERPNEXT_TIMEOUT_MS: u64 = 130_000;
-
-/// Whether a Tryton is spoken to through our module.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ModuleUse {
-    /// Where it has the module: asked at each start.
-    Auto,
-    /// Always; without it nothing is sent.
-    Required,
-    /// Never.
-    None,
-}
 
 /// A Tryton.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,19 +44,10 @@ pub struct TrytonConfig {
     pub password_file: PathBuf,
     /// Time for a call, milliseconds.
     pub timeout_ms: u64,
-    /// Whether our module is used there.
-    pub module: ModuleUse,
+    /// Whether our module is used, and how long a call that was given up may go on.
+    pub ways: tryton::Ways,
     /// How sites and events are told to it.
     pub mapping: Mapping,
-}
-
-/// A Tryton in one of the two ways in which it is spoken to.
-#[derive(Debug)]
-pub enum TrytonWay {
-    /// Through our module.
-    Module(Tryton),
-    /// As it is.
-    Plain(Plain),
 }
 
 /// An Odoo.
@@ -110,7 +91,7 @@ impl TrytonConfig {
     ///
     /// # Errors
     /// [`ConsumerError`].
-    pub fn connect(&self, runtime: Handle) -> Result<TrytonWay, ConsumerError> {
+    pub fn connect(&self, runtime: Handle) -> Result<Tryton, ConsumerError> {
         let access = Access {
             url: self.url.clone(),
             database: self.database.clone(),
@@ -118,18 +99,17 @@ impl TrytonConfig {
             password: first_line(&self.password_file)?,
             timeout: Duration::from_millis(self.timeout_ms),
         };
-        let mut module = Tryton::new(access.clone(), self.mapping.clone(), runtime.clone())?;
-        let has_module = match self.module {
-            ModuleUse::Required => true,
-            ModuleUse::None => false,
-            ModuleUse::Auto => module
-                .has_module()
-                .map_err(|failure| ConsumerError::Undecided { url: self.url.clone(), reason: failure.words() })?,
-        };
-        if has_module {
-            return Ok(TrytonWay::Module(module));
-        }
-        Ok(TrytonWay::Plain(Plain::new(access, self.mapping.clone(), runtime)?))
+        Tryton::new(access, self.mapping.clone(), self.ways, runtime)
+    }
+
+    /// Sets up the connection and asks whether the module is there.
+    ///
+    /// # Errors
+    /// [`ConsumerError`].
+    pub fn open(&self, runtime: Handle) -> Result<Tryton, ConsumerError> {
+        let mut tryton = self.connect(runtime)?;
+        tryton.meet();
+        Ok(tryton)
     }
 }
 
@@ -169,14 +149,16 @@ impl ErpNextConfig {
 pub(super) fn read_tryton(section: &Section<'_>) -> Option<TrytonConfig> {
     let url = read_url(section, "the address of Tryton, without the database");
     let database = required(section, "database", "the name of Tryton's database");
-    let user = required(section, "user", "the user of the group Docksync");
+    let user = required(section, "user", "our user in Tryton");
     let password_file = required(section, "password_file", "the file whose first line is the user's password");
     let timeout_ms = section.number("timeout_ms", 1_000..=600_000).unwrap_or(TRYTON_TIMEOUT_MS);
-    let words = [("auto", ModuleUse::Auto), ("required", ModuleUse::Required), ("none", ModuleUse::None)];
-    let module = section.word("module", &words).unwrap_or(ModuleUse::Auto);
+    let words = [("auto", UseModule::Auto), ("required", UseModule::Required), ("none", UseModule::None)];
+    let module = section.word("module", &words).unwrap_or(UseModule::Auto);
+    let settle_ms = section.number("settle_ms", 0..=3_600_000).unwrap_or(TRYTON_SETTLE_MS);
+    let ways = tryton::Ways { module, settle_ms: i64::try_from(settle_ms).unwrap_or(i64::MAX) };
     let mapping = read_mapping(section, &STEP_EVENTS);
     let password_file = PathBuf::from(password_file?);
-    Some(TrytonConfig { url: url?, database: database?, user: user?, password_file, timeout_ms, module, mapping })
+    Some(TrytonConfig { url: url?, database: database?, user: user?, password_file, timeout_ms, ways, mapping })
 }
 
 pub(super) fn read_odoo(section: &Section<'_>) -> Option<OdooConfig> {
@@ -251,35 +233,4 @@ fn unit(text: &str) -> Option<Unit> {
         None => (rust_decimal::Decimal::ONE, text.trim()),
     };
     (!symbol.is_empty() && factor > rust_decimal::Decimal::ZERO).then(|| Unit { symbol: symbol.to_owned(), factor })
-}
-
-/// The balances of a Tryton, whose way is found out when they are first read: books are compared at night, and a server that is down by
-/// day must not keep the centre from starting.
-pub(super) struct LazyTryton {
-    settings: TrytonConfig,
-    runtime: Handle,
-    open: Option<TrytonWay>,
-}
-
-impl LazyTryton {
-    pub(super) fn new(settings: TrytonConfig, runtime: Handle) -> Self {
-        Self { settings, runtime, open: None }
-    }
-}
-
-impl Stocked for LazyTryton {
-    fn mapping(&self) -> &Mapping {
-        &self.settings.mapping
-    }
-
-    fn stock(&mut self, warehouse: &str) -> Result<Vec<Told>, String> {
-        let way = match self.open.take() {
-            Some(way) => way,
-            None => self.settings.connect(self.runtime.clone()).map_err(|error| error.to_string())?,
-        };
-        match self.open.insert(way) {
-            TrytonWay::Module(module) => Stocked::stock(module, warehouse),
-            TrytonWay::Plain(plain) => plain.stock(warehouse),
-        }
-    }
 }

@@ -20,7 +20,7 @@ use std::{
 };
 
 pub use consumer::{ConsumerConfig, ConsumerKind, HttpConfig, RuleConfig};
-pub use erp::{ErpNextConfig, ModuleUse, OdooConfig, TrytonConfig, TrytonWay};
+pub use erp::{ErpNextConfig, OdooConfig, TrytonConfig};
 pub use postgres::PostgresConfig;
 use read::Section;
 use report::{Problem, Report};

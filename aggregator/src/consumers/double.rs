@@ -86,6 +86,11 @@ impl Faults {
         self.was_met.load(Ordering::Relaxed)
     }
 
+    /// Whether its books are closed for as long as nobody says otherwise.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.plan.lock().unwrap().is_some_and(|plan| plan.turn == Turn::Closed && plan.after_writes.is_none())
+    }
+
     /// Time that a connector should give a call: what answers may take long on a busy machine, what hangs need not be waited for.
     pub(crate) fn timeout(&self) -> Duration {
         let is_mute = self.plan.lock().unwrap().is_some_and(|plan| plan.turn == Turn::Hang);

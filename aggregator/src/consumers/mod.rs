@@ -266,14 +266,6 @@ pub enum ConsumerError {
         /// Cause.
         source: reqwest::Error,
     },
-    /// It must say first how it can be spoken to.
-    #[error("{url} does not say how it can be spoken to: {reason}")]
-    Undecided {
-        /// Destination.
-        url: String,
-        /// In words.
-        reason: String,
-    },
     /// A pattern of its profile.
     #[error("cannot read pattern {pattern}")]
     Pattern {
@@ -304,7 +296,6 @@ impl ConsumerError {
         match self {
             Self::Database { .. }
             | Self::Address { .. }
-            | Self::Undecided { .. }
             | Self::Tls { .. }
             | Self::Certificates { .. }
             | Self::Client { .. }

@@ -14,7 +14,7 @@ struct Args {
     /// Fewer events
     #[arg(long)]
     quick: bool,
-    /// Only codec, line, small, latency or memory
+    /// Only codec, erp, line, small, latency or memory
     #[arg(long, value_name = "NAME")]
     only: Option<String>,
 }

@@ -5,6 +5,7 @@
 
 pub mod centre;
 pub mod destination;
+pub mod lossy;
 pub mod process;
 pub mod site;
 pub mod tryton;

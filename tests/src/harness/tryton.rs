@@ -1,4 +1,4 @@
-//! A real Tryton with our module, brought up by `tests/erp/tryton-up`.
+//! A real Tryton, with our module or without it, brought up by `tests/erp/tryton-up`.
 
 use std::{
     collections::BTreeMap,
@@ -10,11 +10,9 @@ use std::{
 
 use anyhow::Context as _;
 use docksync_aggregator::consumers::erp::{
-    balances::Stocked,
     mapping::Mapping,
     tryton::{
-        Tryton as Connector,
-        plain::Plain,
+        Tryton as Connector, UseModule, Ways,
         rpc::{Access, Rpc},
     },
 };
@@ -37,14 +35,23 @@ pub struct Seed<'s> {
     pub shipments: u32,
 }
 
+/// What kind of Tryton it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Kind {
+    /// Whether it is without our module.
+    pub is_plain: bool,
+    /// Whether its database is PostgreSQL, not SQLite.
+    pub is_postgresql: bool,
+}
+
 /// A running Tryton.
 #[derive(Debug)]
 pub struct Tryton {
     dir: PathBuf,
     port: u16,
+    pg_port: u16,
+    kind: Kind,
     seed: Vec<(&'static str, String)>,
-    /// Port of its PostgreSQL, where it has one.
-    postgres: Option<u16>,
     access: Access,
     runtime: tokio::runtime::Runtime,
 }
@@ -66,39 +73,23 @@ impl Tryton {
     /// # Errors
     /// Where the script fails; with its words.
     pub fn start(dir: &Path, seed: Seed<'_>) -> anyhow::Result<Self> {
-        Self::start_with(dir, seed, &[], None)
+        Self::start_as(Kind::default(), dir, seed)
     }
 
-    /// Brings one up with a PostgreSQL of its own under it. The folder must be open to PostgreSQL's user where the test runs as root.
+    /// As [`Self::start`], of another kind.
     ///
     /// # Errors
     /// Where the script fails; with its words.
-    pub fn start_on_postgres(dir: &Path, seed: Seed<'_>) -> anyhow::Result<Self> {
-        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-        Self::start_with(dir, seed, &[], Some(port))
-    }
-
-    /// Brings one up without our module.
-    ///
-    /// # Errors
-    /// Where the script fails; with its words.
-    pub fn start_plain(dir: &Path, seed: Seed<'_>) -> anyhow::Result<Self> {
-        Self::start_with(dir, seed, &[("TRYTON_CONNECTOR", "")], None)
-    }
-
-    fn start_with(
-        dir: &Path,
-        seed: Seed<'_>,
-        more: &[(&'static str, &str)],
-        postgres: Option<u16>,
-    ) -> anyhow::Result<Self> {
-        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-        let mut seed = vec![
+    pub fn start_as(kind: Kind, dir: &Path, seed: Seed<'_>) -> anyhow::Result<Self> {
+        // Both are held until both are known: they must differ.
+        let free = [TcpListener::bind("127.0.0.1:0")?, TcpListener::bind("127.0.0.1:0")?];
+        let [port, pg_port] = [free[0].local_addr()?.port(), free[1].local_addr()?.port()];
+        drop(free);
+        let seed = vec![
             ("TRYTON_SEED_SITES", seed.sites.join(" ")),
             ("TRYTON_SEED_PRODUCTS", seed.products.to_string()),
             ("TRYTON_SEED_SHIPMENTS", seed.shipments.to_string()),
         ];
-        seed.extend(more.iter().map(|(key, value)| (*key, (*value).to_owned())));
         let access = Access {
             url: format!("http://127.0.0.1:{port}"),
             database: String::new(),
@@ -107,7 +98,7 @@ impl Tryton {
             timeout: Duration::from_secs(90),
         };
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-        let mut tryton = Self { dir: dir.to_owned(), port, seed, postgres, access, runtime };
+        let mut tryton = Self { dir: dir.to_owned(), port, pg_port, kind, seed, access, runtime };
         tryton.up()?;
         Ok(tryton)
     }
@@ -128,14 +119,16 @@ impl Tryton {
 
     fn run(&self, command: &str) -> anyhow::Result<Vec<u8>> {
         let data = self.dir.to_str().context("a path of text")?;
-        let port = self.port.to_string();
-        let output = Command::new(script())
-            .args([command, "--data", data, "--port", &port])
-            .args(self.postgres.iter().flat_map(|port| {
-                ["--db".to_owned(), "postgresql".to_owned(), "--pg-port".to_owned(), port.to_string()]
-            }))
-            .envs(self.seed.iter().map(|(key, value)| (key, value.as_str())))
-            .output()?;
+        let (port, pg_port) = (self.port.to_string(), self.pg_port.to_string());
+        let db = if self.kind.is_postgresql { "postgresql" } else { "sqlite" };
+        let mut script = Command::new(script());
+        script
+            .args([command, "--data", data, "--port", &port, "--db", db, "--pg-port", &pg_port])
+            .envs(self.seed.iter().map(|(key, value)| (key, value.as_str())));
+        if self.kind.is_plain {
+            script.env("TRYTON_CONNECTOR", "");
+        }
+        let output = script.output()?;
         let said = String::from_utf8_lossy(&output.stderr);
         anyhow::ensure!(output.status.success(), "tryton-up {command} ended with {}: {said}", output.status);
         Ok(output.stdout)
@@ -151,11 +144,11 @@ impl Tryton {
         Ok(rustix::process::kill_process(pid, rustix::process::Signal::KILL)?)
     }
 
-    /// Ends the PostgreSQL under it as a crash does, and starts it again.
+    /// Ends the PostgreSQL under the server as in a crash, and starts it.
     ///
     /// # Errors
     /// Where the script fails.
-    pub fn restart_postgres(&self) -> anyhow::Result<()> {
+    pub fn restart_database(&self) -> anyhow::Result<()> {
         self.run("restart-db").map(drop)
     }
 
@@ -165,6 +158,29 @@ impl Tryton {
     /// Where the script fails.
     pub fn down(&self) -> anyhow::Result<()> {
         self.run("down").map(drop)
+    }
+
+    /// Where it is and who we are there.
+    pub fn access(&self) -> &Access {
+        &self.access
+    }
+
+    /// A connector of our own, beside the aggregator's.
+    ///
+    /// # Errors
+    /// Where the client cannot be set up.
+    pub fn connector(&self, access: Access, mapping: Mapping) -> anyhow::Result<Connector> {
+        let module = if self.kind.is_plain { UseModule::None } else { UseModule::Required };
+        self.connector_by(module, access, mapping)
+    }
+
+    /// As [`Self::connector`], whatever the server has.
+    ///
+    /// # Errors
+    /// Where the client cannot be set up.
+    pub fn connector_by(&self, module: UseModule, access: Access, mapping: Mapping) -> anyhow::Result<Connector> {
+        let ways = Ways { module, settle_ms: 0 };
+        Ok(Connector::new(access, mapping, ways, self.runtime.handle().clone())?)
     }
 
     fn password_file(&self) -> PathBuf {
@@ -196,53 +212,13 @@ impl Tryton {
     /// # Errors
     /// Where the server does not answer.
     pub fn stock(&self, site: &str) -> anyhow::Result<BTreeMap<String, Decimal>> {
-        let mut connector = Connector::new(self.access.clone(), Mapping::default(), self.runtime.handle().clone())?;
-        let balances = connector.stock(site).map_err(|failure| anyhow::anyhow!("no stock of {site}: {failure:?}"))?;
+        let mut connector = self.connector(self.access.clone(), Mapping::default())?;
+        let balances = connector.stock(site).map_err(|words| anyhow::anyhow!("no stock of {site}: {words}"))?;
         let mut sums = BTreeMap::new();
         for ((product, ..), quantity) in balances {
             *sums.entry(product).or_insert(Decimal::ZERO) += quantity;
         }
         Ok(sums)
-    }
-
-    /// A connector of our own through our module.
-    ///
-    /// # Errors
-    /// Where it cannot be set up.
-    pub fn connector(&self) -> anyhow::Result<Connector> {
-        Ok(Connector::new(self.access.clone(), Mapping::default(), self.runtime.handle().clone())?)
-    }
-
-    /// As [`Tryton::stock`], of a server without our module.
-    ///
-    /// # Errors
-    /// Where the server does not answer.
-    pub fn plain_stock(&self, site: &str) -> anyhow::Result<BTreeMap<String, Decimal>> {
-        let mut sums = BTreeMap::new();
-        for ((product, _), quantity) in self.plain_places(site)? {
-            *sums.entry(product).or_insert(Decimal::ZERO) += quantity;
-        }
-        Ok(sums)
-    }
-
-    /// Balances by product and place of a server without our module; available stock has no place.
-    ///
-    /// # Errors
-    /// Where the server does not answer.
-    pub fn plain_places(&self, site: &str) -> anyhow::Result<BTreeMap<(String, String), Decimal>> {
-        let told = Stocked::stock(&mut self.plain(&[])?, site);
-        let told = told.map_err(|why| anyhow::anyhow!("no stock of {site}: {why}"))?;
-        Ok(told.into_iter().map(|(product, _, place, quantity)| ((product, place), quantity)).collect())
-    }
-
-    /// A connector of our own to a server without our module; with places for stock statuses.
-    ///
-    /// # Errors
-    /// Where it cannot be set up.
-    pub fn plain(&self, statuses: &[(&str, &str)]) -> anyhow::Result<Plain> {
-        let statuses = statuses.iter().map(|(status, place)| ((*status).to_owned(), (*place).to_owned())).collect();
-        let mapping = Mapping { statuses, ..Mapping::default() };
-        Ok(Plain::new(self.access.clone(), mapping, self.runtime.handle().clone())?)
     }
 
     /// Orders that wait to be shipped, at most `limit`.
@@ -274,16 +250,48 @@ impl Tryton {
         Ok(orders)
     }
 
-    /// Every effect that the module keeps: kind, site and the warehouse's number.
+    /// Every effect there is: kind, site and the warehouse's number as the module keeps them; without it model, state and the key.
     ///
     /// # Errors
     /// Where the server does not answer.
     pub fn effects(&self) -> anyhow::Result<Vec<(String, String, String)>> {
+        if self.kind.is_plain {
+            return self.documents();
+        }
         let params = [json!([]), json!(0), json!(null), json!(null), json!(["kind", "site", "number"])];
         let answer = call(&mut self.rpc()?, "model.docksync.event.search_read", &params)?;
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let rows = answer.as_array().into_iter().flatten();
         Ok(rows.map(|row| (text(&row["kind"]), text(&row["site"]), text(&row["number"]))).collect())
+    }
+
+    /// Every document that carries a key, and is done.
+    fn documents(&self) -> anyhow::Result<Vec<(String, String, String)>> {
+        let mut rpc = self.rpc()?;
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let mut documents = Vec::new();
+        for model in ["stock.shipment.internal", "stock.shipment.in", "stock.shipment.out.return"] {
+            let domain = json!([["state", "=", "done"], ["reference", "!=", null]]);
+            let params = [domain, json!(0), json!(null), json!(null), json!(["reference"])];
+            let answer = call(&mut rpc, &format!("model.{model}.search_read"), &params)?;
+            let rows = answer.as_array().into_iter().flatten();
+            documents.extend(rows.map(|row| (model.to_owned(), "done".to_owned(), text(&row["reference"]))));
+        }
+        let params = [json!([["state", "=", "done"]]), json!(0), json!(null), json!(null), json!(["state"])];
+        let done = call(&mut rpc, "model.stock.shipment.out.search_read", &params)?;
+        let done: Vec<String> =
+            done.as_array().into_iter().flatten().map(|row| format!("stock.shipment.out,{}", row["id"])).collect();
+        let domain = json!([["resource", "in", done]]);
+        let params = [domain, json!(0), json!(null), json!(null), json!(["message", "resource"])];
+        let notes = call(&mut rpc, "model.ir.note.search_read", &params)?;
+        for note in notes.as_array().into_iter().flatten() {
+            let message = text(&note["message"]);
+            let first = message.lines().next().unwrap_or_default();
+            if let Some(key) = first.strip_prefix("docksync shipped ") {
+                documents.push(("stock.shipment.out".to_owned(), "done".to_owned(), key.to_owned()));
+            }
+        }
+        Ok(documents)
     }
 }
 

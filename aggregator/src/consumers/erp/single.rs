@@ -46,7 +46,7 @@ pub fn apply<E: Single>(erp: &mut E, batch: &[Delivery]) -> Vec<Outcome> {
 }
 
 /// What an outcome means for the documents behind it, which were not sent.
-fn stops(outcome: &Outcome) -> Option<Outcome> {
+pub fn stops(outcome: &Outcome) -> Option<Outcome> {
     match outcome {
         Outcome::Retry { .. } => Some(outcome.clone()),
         Outcome::Unknown { reason, was_answered: false } => Some(Outcome::Retry {

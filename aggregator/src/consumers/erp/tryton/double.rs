@@ -9,7 +9,7 @@ use axum::{Router, extract::State, response::Response, routing::post};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
-use super::{Access, Tryton};
+use super::{Access, Tryton, UseModule, Ways};
 use crate::consumers::{
     conformance::{self, Bench, DOCUMENTS},
     double::{self, Faults, said},
@@ -126,7 +126,8 @@ impl Bench for Double {
             password: "secret".to_owned(),
             timeout: self.server.faults.timeout(),
         };
-        Some(Tryton::new(access, Mapping::default(), self.runtime.handle().clone()).unwrap())
+        let ways = Ways { module: UseModule::Required, settle_ms: 0 };
+        Some(Tryton::new(access, Mapping::default(), ways, self.runtime.handle().clone()).unwrap())
     }
 
     fn faults(&self) -> Option<&Faults> {

@@ -1,41 +1,67 @@
-//! Tryton 8.2. [`plain`] takes it as it is; this is the way through its module `docksync` (in `packaging/erp/tryton`), which keeps the key of every event it has applied.
+//! Tryton 8.2, with our module `docksync` or without it.
 //!
-//! One call carries many documents and is one transaction there: all are applied or none. A document that is refused is named, taken
-//! out and answered for; the rest goes again. What was lost on the way goes again too, for a key that is known there has no
-//! second effect.
+//! With it ([`module`]) the ERP keeps the key of every event, and one call applies many. Without it ([`plain`]) nothing is added to
+//! Tryton: documents that carry the key are taken from state to state by its own buttons. Which of the two is asked once, at the
+//! start, and told in the log and by `erp test`; it does not change while the program runs, for what was applied one way is not
+//! found the other way.
 
 #[cfg(test)]
 mod double;
+mod module;
 pub mod plain;
 pub mod rpc;
 
 use std::collections::BTreeMap;
 
 use rust_decimal::Decimal;
-use serde_json::{Value, json};
 use tokio::runtime::Handle;
 
-use self::rpc::{Access, Failure, Refusal, Rpc};
+pub use self::module::BATCH;
+use self::{
+    plain::Plain,
+    rpc::{Access, Failure, Rpc},
+};
 use super::{
     balances::{Stocked, Told},
     document::{Document, document},
-    mapping::Mapping,
+    mapping::{Mapping, Unmapped},
 };
 use crate::consumers::{Capability, Consumer, ConsumerError, Delivery, FaultClass, Heals, LookUp, Outcome};
 
-/// Documents of one call: enough that their cost counts and not the call's.
-pub const BATCH: usize = 200;
-/// Version of the module's calls that this program knows.
-const MODULE_VERSION: &str = "1";
-/// How often a call that met another transaction is made again at once.
-const CONFLICTS_MAX: u32 = 3;
+/// Whether our module is used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UseModule {
+    /// Where it is there.
+    Auto,
+    /// Nothing is delivered without it.
+    Required,
+    /// Not even where it is there.
+    None,
+}
+
+/// Settings beside mapping and access.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ways {
+    /// Whether our module is used.
+    pub module: UseModule,
+    /// How long a call that was given up may go on over there, milliseconds.
+    pub settle_ms: i64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Way {
+    Module { version: String },
+    Plain,
+}
 
 /// A Tryton.
 #[derive(Debug)]
 pub struct Tryton {
     rpc: Rpc,
     mapping: Mapping,
-    is_greeted: bool,
+    ways: Ways,
+    way: Option<Way>,
+    plain: Plain,
 }
 
 /// One balance in Tryton: product code, lot, location code.
@@ -46,146 +72,97 @@ impl Tryton {
     ///
     /// # Errors
     /// [`ConsumerError::Client`].
-    pub fn new(access: Access, mapping: Mapping, runtime: Handle) -> Result<Self, ConsumerError> {
-        Ok(Self { rpc: Rpc::new(access, runtime)?, mapping, is_greeted: false })
+    pub fn new(access: Access, mapping: Mapping, ways: Ways, runtime: Handle) -> Result<Self, ConsumerError> {
+        let rpc = Rpc::new(access, runtime)?;
+        Ok(Self { rpc, mapping, ways, way: None, plain: Plain::default() })
     }
 
-    /// Logs in and makes sure that the module is there; gives its version.
+    /// Logs in and finds out whether the module is there; gives in words which way events go.
     ///
     /// # Errors
     /// [`Failure`], whose words say what to do.
     pub fn greet(&mut self) -> Result<String, Failure> {
-        let answer = self.rpc.call("model.docksync.event.version", &[]);
-        let version = answer.map_err(|failure| match failure {
-            Failure::Refused(refusal) => Failure::Fault {
-                class: FaultClass::Auth,
-                after_ms: None,
-                reason: format!(
-                    "the module docksync does not answer ({} {}): install it and put the user into its group",
-                    refusal.kind, refusal.message
-                ),
-            },
-            other => other,
-        })?;
-        let version = answer_text(&version);
-        if version != MODULE_VERSION {
-            let reason =
-                format!("the module docksync speaks version {version}, this program {MODULE_VERSION}: upgrade one");
-            return Err(Failure::Fault { class: FaultClass::Auth, after_ms: None, reason });
+        let version = match self.ways.module {
+            UseModule::None => None,
+            UseModule::Auto | UseModule::Required => module::version(&mut self.rpc)?,
+        };
+        let (way, words) = match version {
+            Some(version) => {
+                let words = format!("by its module docksync, version {version}");
+                (Way::Module { version }, words)
+            }
+            None if self.ways.module == UseModule::Required => {
+                let reason = "Tryton has no module docksync: install it, or set module = \"auto\"".to_owned();
+                return Err(Failure::Fault { class: FaultClass::Auth, after_ms: None, reason });
+            }
+            None => {
+                self.plain.greet(&mut self.rpc)?;
+                (Way::Plain, "without the module docksync, by documents of its own".to_owned())
+            }
+        };
+        if self.way.is_none() {
+            tracing::info!(url = self.rpc.url(), way = words, "Tryton takes events");
         }
-        self.is_greeted = true;
-        Ok(version)
+        self.way = Some(way);
+        Ok(words)
     }
 
-    /// Whether the module is there, for this user or another.
-    ///
-    /// # Errors
-    /// [`Failure`] where the server does not say.
-    pub fn has_module(&mut self) -> Result<bool, Failure> {
-        match self.rpc.call("model.docksync.event.version", &[]) {
-            Ok(_) => Ok(true),
-            // The server's words for a model that it does not have.
-            Err(Failure::Refused(refusal)) => Ok(!refusal.kind.contains("docksync.event")),
-            Err(other) => Err(other),
+    /// Asks once, so that what it can do is known before the first event is read; one that does not answer now is asked again
+    /// before the first event is sent.
+    pub fn meet(&mut self) {
+        if let Err(failure) = self.greet() {
+            tracing::debug!(url = self.rpc.url(), error = failure.words(), "Tryton could not be asked at the start");
         }
+    }
+
+    fn prepare(&mut self) -> Result<(), Failure> {
+        if self.way.is_none() {
+            self.greet()?;
+        }
+        Ok(())
     }
 
     /// Balances of a site's warehouse that are not zero, in Tryton's words.
     ///
     /// # Errors
-    /// [`Failure`].
-    pub fn stock(&mut self, site: &str) -> Result<BTreeMap<Balance, Decimal>, Failure> {
-        let warehouse = self
-            .mapping
-            .warehouse(site)
-            .map_err(|unmapped| Failure::Unknown { reason: unmapped.reason, was_answered: false })?;
+    /// In words: why it does not tell.
+    pub fn stock(&mut self, site: &str) -> Result<BTreeMap<Balance, Decimal>, String> {
+        let warehouse = self.mapping.warehouse(site).map_err(|unmapped| unmapped.reason)?;
         self.balances(&warehouse)
     }
 
-    fn balances(&mut self, warehouse: &str) -> Result<BTreeMap<Balance, Decimal>, Failure> {
-        let rows = self.rpc.call("model.docksync.event.stock", &[json!(warehouse)])?;
-        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-        let unreadable =
-            |row: &Value| Failure::Unknown { reason: format!("a balance reads {row}"), was_answered: true };
-        let mut balances = BTreeMap::new();
-        for row in rows.as_array().into_iter().flatten() {
-            let quantity: Decimal = text(&row[3]).parse().map_err(|_| unreadable(row))?;
-            *balances.entry((text(&row[0]), text(&row[1]), text(&row[2]))).or_default() += quantity;
-        }
-        Ok(balances)
-    }
-
-    fn send(&mut self, documents: &[&Document]) -> Result<BTreeMap<String, Outcome>, Failure> {
-        let mut conflicts = 0;
-        loop {
-            match self.rpc.call("model.docksync.event.apply", &[json!(documents)]) {
-                Ok(answer) => return read_applied(documents, &answer),
-                // Nothing of it was applied, and nobody is at fault.
-                Err(Failure::Refused(refusal))
-                    if refusal.kind == "ConcurrencyException" && conflicts < CONFLICTS_MAX =>
-                {
-                    conflicts += 1;
-                }
-                Err(other) => return Err(other),
-            }
+    fn balances(&mut self, warehouse: &str) -> Result<BTreeMap<Balance, Decimal>, String> {
+        self.prepare().map_err(|failure| failure.words())?;
+        match self.way {
+            Some(Way::Module { .. }) => module::balances(&mut self.rpc, warehouse).map_err(|failure| failure.words()),
+            Some(Way::Plain) | None => self.plain.balances(&mut self.rpc, &self.mapping, warehouse),
         }
     }
 
-    /// Applies documents of different lanes; gives the outcome of each by its key.
-    fn apply_all(&mut self, documents: &[Document]) -> BTreeMap<String, Outcome> {
-        let mut outcomes = BTreeMap::new();
-        let mut left: Vec<&Document> = documents.iter().collect();
-        while !left.is_empty() {
-            match self.send(&left) {
-                Ok(applied) => {
-                    outcomes.extend(applied);
-                    return outcomes;
-                }
-                Err(Failure::Refused(refusal)) => match culprit(&refusal, &left) {
-                    Some((key, outcome)) => {
-                        let is_fault = matches!(outcome, Outcome::Retry { .. });
-                        left.retain(|document| document.key != key);
-                        outcomes.insert(key, outcome.clone());
-                        if is_fault {
-                            outcomes.extend(left.drain(..).map(|document| (document.key.clone(), outcome.clone())));
-                        }
-                    }
-                    None => {
-                        // A fault of the server's own code names nobody: each alone shows whose it is.
-                        if let [one] = left.as_slice() {
-                            outcomes.insert(one.key.clone(), unnamed(&refusal));
-                            return outcomes;
-                        }
-                        let (first, second) = left.split_at(left.len() / 2);
-                        for half in [first, second] {
-                            let half: Vec<Document> = half.iter().map(|d| (*d).clone()).collect();
-                            outcomes.extend(self.apply_all(&half));
-                        }
-                        return outcomes;
-                    }
-                },
-                Err(Failure::Fault { class, after_ms, reason }) => {
-                    let outcome = Outcome::Retry { class, after_ms, reason };
-                    outcomes.extend(left.drain(..).map(|document| (document.key.clone(), outcome.clone())));
-                }
-                Err(Failure::Unknown { reason, was_answered }) => {
-                    let outcome = Outcome::Unknown { reason, was_answered };
-                    outcomes.extend(left.drain(..).map(|document| (document.key.clone(), outcome.clone())));
-                }
-            }
+    fn apply_all(&mut self, documents: &[&Document]) -> BTreeMap<String, Outcome> {
+        match self.way {
+            Some(Way::Module { .. }) => module::apply_all(&mut self.rpc, documents),
+            Some(Way::Plain) | None => self.plain.apply_all(&mut self.rpc, documents),
         }
-        outcomes
     }
 }
 
 impl Consumer for Tryton {
     fn capability(&self) -> Capability {
-        Capability::OwnKey
+        match (&self.way, self.ways.module) {
+            (Some(Way::Module { .. }), _) | (None, UseModule::Required) => Capability::OwnKey,
+            // Asking is right either way: the module can be asked too.
+            (Some(Way::Plain), _) | (None, UseModule::Auto | UseModule::None) => Capability::LookUp,
+        }
     }
 
     fn is_ordered(&self) -> bool {
         // A refused document is taken out of its call: nothing of its lane may stand behind it there.
         false
+    }
+
+    fn settle_ms(&self) -> i64 {
+        self.ways.settle_ms
     }
 
     fn heals(&self, code: &str) -> Heals {
@@ -197,22 +174,25 @@ impl Consumer for Tryton {
     }
 
     fn batch_max(&self) -> usize {
-        BATCH
+        match self.way {
+            Some(Way::Module { .. }) => BATCH,
+            Some(Way::Plain) | None => self.plain.batch_max(),
+        }
     }
 
     fn apply(&mut self, batch: &[Delivery]) -> Vec<Outcome> {
-        let told: Vec<Result<Option<Document>, _>> = batch.iter().map(|d| document(d, &self.mapping)).collect();
-        let documents: Vec<Document> = told.iter().flatten().flatten().cloned().collect();
-        let greeted = if documents.is_empty() || self.is_greeted { Ok(String::new()) } else { self.greet() };
+        let told: Vec<Result<Option<Document>, Unmapped>> = batch.iter().map(|d| document(d, &self.mapping)).collect();
+        let documents: Vec<&Document> = told.iter().flatten().flatten().collect();
+        let greeted = if documents.is_empty() { Ok(()) } else { self.prepare() };
         let mut outcomes = match greeted {
-            Ok(_) => self.apply_all(&documents),
+            Ok(()) => self.apply_all(&documents),
             // Nothing was sent: whatever went wrong, it is without effect.
             Err(failure) => {
                 let outcome = failure.without_effect();
                 documents.iter().map(|document| (document.key.clone(), outcome.clone())).collect()
             }
         };
-        let outcome = |told: Result<Option<Document>, super::mapping::Unmapped>| match told {
+        let outcome = |told: Result<Option<Document>, Unmapped>| match told {
             Ok(Some(document)) => outcomes.remove(&document.key).unwrap_or_else(|| Outcome::Unknown {
                 reason: "the answer says nothing of it".to_owned(),
                 was_answered: true,
@@ -224,12 +204,16 @@ impl Consumer for Tryton {
     }
 
     fn look_up(&mut self, delivery: &Delivery) -> LookUp {
-        match self.rpc.call("model.docksync.event.lookup", &[json!([delivery.key])]) {
-            Ok(answer) => match answer.get(0) {
-                Some(row) => LookUp::Found(row[1].as_str().unwrap_or_default().to_owned()),
-                None => LookUp::Absent,
+        if let Err(failure) = self.prepare() {
+            return failure.no_answer();
+        }
+        match self.way {
+            Some(Way::Module { .. }) => module::look_up(&mut self.rpc, &delivery.key),
+            Some(Way::Plain) | None => match document(delivery, &self.mapping) {
+                Ok(Some(document)) => self.plain.look_up(&mut self.rpc, &document),
+                // It was never sent: applying it says what is missing.
+                Ok(None) | Err(_) => LookUp::Absent,
             },
-            Err(failure) => failure.no_answer(),
         }
     }
 }
@@ -240,149 +224,7 @@ impl Stocked for Tryton {
     }
 
     fn stock(&mut self, warehouse: &str) -> Result<Vec<Told>, String> {
-        let told = self.balances(warehouse).map_err(|failure| failure.words())?;
+        let told = self.balances(warehouse)?;
         Ok(told.into_iter().map(|((item, lot, location), quantity)| (item, lot, location, quantity)).collect())
-    }
-}
-
-fn read_applied(documents: &[&Document], answer: &Value) -> Result<BTreeMap<String, Outcome>, Failure> {
-    let rows = answer.as_array().map_or(&[][..], Vec::as_slice);
-    let mut outcomes = BTreeMap::new();
-    for row in rows {
-        let text = |at: usize| row[at].as_str().unwrap_or_default().to_owned();
-        let outcome = match row[1].as_str() {
-            Some("applied") => Outcome::Applied(text(2)),
-            Some("duplicate") => Outcome::AlreadyApplied(text(2)),
-            _ => return Err(Failure::Unknown { reason: format!("an answer reads {row}"), was_answered: true }),
-        };
-        outcomes.insert(text(0), outcome);
-    }
-    match documents.iter().find(|document| !outcomes.contains_key(&document.key)) {
-        None => Ok(outcomes),
-        Some(one) => {
-            Err(Failure::Unknown { reason: format!("the answer says nothing of {}", one.key), was_answered: true })
-        }
-    }
-}
-
-/// Whose document was refused and what that means, where the refusal says so.
-fn culprit(refusal: &Refusal, sent: &[&Document]) -> Option<(String, Outcome)> {
-    let said: Value = serde_json::from_str(&refusal.description).ok()?;
-    let code = said["code"].as_str()?.to_owned();
-    let reason = cause(&refusal.message, &said);
-    let fault = |class| Outcome::Retry { class, after_ms: None, reason: reason.clone() };
-    let outcome = match code.as_str() {
-        "ACCESS" | "SETUP" => fault(FaultClass::Auth),
-        "CLOSED_PERIOD" => fault(FaultClass::ClosedPeriod),
-        "NEEDS_DECISION" => Outcome::NeedsDecision { reason: reason.clone() },
-        _ => Outcome::Rejected { code, reason: reason.clone() },
-    };
-    // A refusal of the whole call names no key; it is then no document's fault.
-    let key = match said["key"].as_str() {
-        Some(key) => key.to_owned(),
-        None if matches!(outcome, Outcome::Retry { .. }) => sent.first()?.key.clone(),
-        None => return None,
-    };
-    sent.iter().any(|document| document.key == key).then_some((key, outcome))
-}
-
-/// The sentence without the document and line that it begins with: what many documents meet is one cause.
-fn cause(message: &str, said: &Value) -> String {
-    let Some(document) = said["document"].as_str() else { return message.to_owned() };
-    let line = said["line"].as_str().unwrap_or_default();
-    let of_line = message.strip_prefix(&format!("Document \"{document}\", line {line}: ")).map(str::to_owned);
-    let of_document = || message.strip_prefix(&format!("Document \"{document}\" ")).map(|rest| format!("it {rest}"));
-    of_line.or_else(of_document).unwrap_or_else(|| message.to_owned())
-}
-
-/// A refusal that names nobody, of a call with one document.
-fn unnamed(refusal: &Refusal) -> Outcome {
-    let reason = refusal.words();
-    match refusal.kind.as_str() {
-        "UserWarning" => Outcome::NeedsDecision { reason },
-        "UserError" => Outcome::Rejected { code: "REFUSED".to_owned(), reason },
-        "ConcurrencyException" => Outcome::Retry { class: FaultClass::Outage, after_ms: None, reason },
-        _ => Outcome::Rejected { code: "ERP_FAULT".to_owned(), reason },
-    }
-}
-
-fn answer_text(value: &Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn sent(key: &str) -> Document {
-        Document {
-            key: key.to_owned(),
-            event_id: key.to_owned(),
-            kind: "adjusted",
-            site: "DC1".to_owned(),
-            date: "2026-11-23".to_owned(),
-            reference: None,
-            number: None,
-            source: String::new(),
-            trace: String::new(),
-            without_document: "refuse",
-            lines: Vec::new(),
-        }
-    }
-
-    fn refused(kind: &str, description: &str) -> Refusal {
-        Refusal { kind: kind.to_owned(), message: "no".to_owned(), description: description.to_owned() }
-    }
-
-    #[test]
-    fn a_refusal_falls_on_the_document_that_it_names_and_on_no_other() {
-        let (a, b) = (sent("a"), sent("b"));
-        let of = |description: &str| culprit(&refused("UserError", description), &[&a, &b]);
-
-        let named = of(r#"{"key":"b","code":"UNKNOWN_PRODUCT"}"#).unwrap();
-        assert_eq!(named.0, "b");
-        assert!(matches!(named.1, Outcome::Rejected { code, .. } if code == "UNKNOWN_PRODUCT"));
-        assert!(of(r#"{"key":"c","code":"QUANTITY"}"#).is_none(), "nobody sent that");
-        assert!(of("").is_none());
-    }
-
-    #[test]
-    fn what_two_documents_meet_is_told_in_the_same_words() {
-        let (a, b) = (sent("a"), sent("b"));
-        let of = |key: &str| {
-            let message =
-                format!("Document \"adjusted {key} (DC1)\", line 1 (X): no active product has the code \"X\".");
-            let said = json!({"key": key, "code": "UNKNOWN_PRODUCT", "document": format!("adjusted {key} (DC1)"), "line": "1 (X)"});
-            let refusal = Refusal { kind: "UserError".to_owned(), message, description: said.to_string() };
-            culprit(&refusal, &[&a, &b]).unwrap().1
-        };
-
-        assert_eq!(of("a"), of("b"));
-        assert!(
-            matches!(of("a"), Outcome::Rejected { reason, .. } if reason == "no active product has the code \"X\".")
-        );
-    }
-
-    #[test]
-    fn a_closed_period_or_a_missing_right_is_no_fault_of_the_event() {
-        let a = sent("a");
-        let of = |description: &str| culprit(&refused("UserError", description), &[&a]).unwrap().1;
-
-        let closed = of(r#"{"key":"a","code":"CLOSED_PERIOD"}"#);
-        let access = of(r#"{"key":null,"code":"ACCESS"}"#);
-
-        assert!(matches!(closed, Outcome::Retry { class: FaultClass::ClosedPeriod, .. }));
-        assert!(matches!(access, Outcome::Retry { class: FaultClass::Auth, .. }));
-    }
-
-    #[test]
-    fn an_answer_that_leaves_one_out_settles_none() {
-        let (a, b) = (sent("a"), sent("b"));
-
-        let whole = read_applied(&[&a, &b], &json!([["a", "applied", "1"], ["b", "duplicate", "2"]])).unwrap();
-        let part = read_applied(&[&a, &b], &json!([["a", "applied", "1"]]));
-
-        assert_eq!(whole["b"], Outcome::AlreadyApplied("2".to_owned()));
-        assert!(matches!(part, Err(Failure::Unknown { was_answered: true, .. })));
     }
 }

@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use tokio::runtime::Handle;
 
 pub use crate::consumers::wire::{Failure, Refusal};
@@ -41,7 +41,7 @@ pub struct Rpc {
 
 struct Session {
     authorization: HeaderValue,
-    context: Value,
+    context: Map<String, Value>,
 }
 
 impl std::fmt::Debug for Rpc {
@@ -70,14 +70,14 @@ impl Rpc {
     /// # Errors
     /// [`Failure`].
     pub fn call(&mut self, method: &str, params: &[Value]) -> Result<Value, Failure> {
-        self.call_with(method, params, &Value::Null)
+        self.call_in(method, params, &Map::new())
     }
 
-    /// [`Rpc::call`] with more in its context: an object.
+    /// As [`Self::call`], with more in the context.
     ///
     /// # Errors
     /// [`Failure`].
-    pub fn call_with(&mut self, method: &str, params: &[Value], more: &Value) -> Result<Value, Failure> {
+    pub fn call_in(&mut self, method: &str, params: &[Value], more: &Map<String, Value>) -> Result<Value, Failure> {
         let was_logged_in = self.session.is_some();
         match self.call_once(method, params, more) {
             Err(Failure::Fault { class: FaultClass::Auth, .. }) if was_logged_in => {
@@ -88,19 +88,22 @@ impl Rpc {
         }
     }
 
-    fn call_once(&mut self, method: &str, params: &[Value], more: &Value) -> Result<Value, Failure> {
+    /// What of the login stands in every context, e.g. `company` and `groups`; null before the first call.
+    pub fn context(&self, key: &str) -> Value {
+        self.session.as_ref().and_then(|session| session.context.get(key)).cloned().unwrap_or_default()
+    }
+
+    fn call_once(&mut self, method: &str, params: &[Value], more: &Map<String, Value>) -> Result<Value, Failure> {
         if self.session.is_none() {
             self.session = Some(self.log_in()?);
         }
         let Some(session) = &self.session else {
             return Err(Failure::Unknown { reason: "no session".to_owned(), was_answered: false });
         };
-        let mut all = params.to_vec();
         let mut context = session.context.clone();
-        if let (Some(context), Some(more)) = (context.as_object_mut(), more.as_object()) {
-            context.extend(more.clone());
-        }
-        all.push(context);
+        context.extend(more.clone());
+        let mut all = params.to_vec();
+        all.push(Value::Object(context));
         let authorization = session.authorization.clone();
         self.post(method, &all, Some(authorization))
     }
@@ -120,13 +123,13 @@ impl Rpc {
         let params = [json!(true), json!({})];
         let preferences = self.post("model.res.user.get_preferences", &params, Some(authorization.clone()));
         let preferences = preferences.map_err(before_login)?;
-        let mut context = serde_json::Map::new();
+        let mut context = Map::new();
         for key in ["company", "companies", "language", "groups"] {
             if let Some(value) = preferences.get(key) {
                 context.insert(key.to_owned(), value.clone());
             }
         }
-        Ok(Session { authorization, context: Value::Object(context) })
+        Ok(Session { authorization, context })
     }
 
     fn post(&mut self, method: &str, params: &[Value], session: Option<HeaderValue>) -> Result<Value, Failure> {
@@ -181,12 +184,13 @@ fn refusal(error: &Value) -> Refusal {
     let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     let kind = text(&error[0]);
     // UserError carries message, description and domain; UserWarning has its name before them.
-    let first = usize::from(kind == "UserWarning");
     let part = |n: usize| error[1].get(n).and_then(Value::as_str).unwrap_or_default().to_owned();
-    let (message, description) =
-        if error[1].is_array() { (part(first), part(first + 1)) } else { (text(&error[1]), String::new()) };
-    // A warning is passed over by its name, and says nothing more.
-    let description = if kind == "UserWarning" { part(0) } else { description };
+    let (message, description) = match error[1].is_array() {
+        // By its name it can be answered; what its raiser added never says more than the sentence.
+        true if kind == "UserWarning" => (part(1), part(0)),
+        true => (part(0), part(1)),
+        false => (text(&error[1]), String::new()),
+    };
     Refusal { kind, message, description }
 }
 

@@ -1,128 +1,216 @@
-//! Master data by the names that documents use, kept for as long as nothing of it is refused.
+//! What Tryton calls the things of a document: warehouses, locations, products, units, lots.
+//!
+//! Kept between documents, for most of a day is about the same few; forgotten whenever Tryton refuses something, for it may be that
+//! what was kept is no longer so.
 
-use std::collections::HashMap;
+use std::{cell::RefCell, collections::BTreeMap};
 
 use serde_json::{Value, json};
 
-use super::{Plain, Told, id_of, read, written};
-use crate::consumers::erp::{single::reject, tryton::rpc::Failure};
+use super::{
+    batch::Told,
+    doing::Doing,
+    unit::{self, Unit},
+};
+use crate::consumers::erp::single::reject;
 
-/// What was looked up.
+/// Units of one symbol, in different categories.
+const UNITS_MAX: usize = 20;
+
+/// What is known of a Tryton.
 #[derive(Debug, Default)]
 pub(super) struct Catalog {
-    warehouses: HashMap<String, Warehouse>,
-    products: HashMap<String, Product>,
-    /// By warehouse and code.
-    locations: HashMap<(i64, String), i64>,
-    lots: HashMap<(i64, String), i64>,
+    warehouses: RefCell<BTreeMap<String, Warehouse>>,
+    locations: RefCell<BTreeMap<(i64, String), i64>>,
+    products: RefCell<BTreeMap<String, Product>>,
+    units: RefCell<BTreeMap<i64, Unit>>,
+    /// The unit of each product, by its record.
+    own_units: RefCell<BTreeMap<i64, i64>>,
 }
 
-/// A warehouse and its places.
-#[derive(Debug, Clone, Copy)]
+/// A warehouse with its places.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Warehouse {
     pub(super) id: i64,
+    pub(super) code: String,
     pub(super) storage: i64,
     pub(super) input: i64,
-    pub(super) output: i64,
+    /// Where what is lost goes and what is found comes from.
     pub(super) lost: Option<i64>,
 }
 
-/// A product and the unit that its stock is kept in.
-#[derive(Debug, Clone)]
+/// A product.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Product {
     pub(super) id: i64,
-    pub(super) unit: i64,
-    pub(super) symbol: String,
+    pub(super) code: String,
+    /// The unit that its stock is kept in.
+    pub(super) unit: Unit,
 }
 
-impl Plain {
-    pub(super) fn warehouse(&mut self, code: &str) -> Told<Warehouse> {
-        if let Some(known) = self.catalog.warehouses.get(code) {
-            return Ok(*known);
+/// The record of a many2one.
+pub(super) fn id_of(value: &Value) -> Option<i64> {
+    value.as_i64()
+}
+
+impl Catalog {
+    /// Whatever was known may be no longer so.
+    pub(super) fn forget(&self) {
+        self.warehouses.borrow_mut().clear();
+        self.locations.borrow_mut().clear();
+        self.products.borrow_mut().clear();
+        self.units.borrow_mut().clear();
+        self.own_units.borrow_mut().clear();
+    }
+}
+
+impl Doing<'_> {
+    /// The site's warehouse.
+    pub(super) async fn warehouse(&self, code: &str) -> Told<Warehouse> {
+        if let Some(known) = self.shared.catalog.warehouses.borrow().get(code) {
+            return Ok(known.clone());
         }
-        let fields = ["storage_location", "input_location", "output_location", "lost_found_location"];
-        let domain = json!([["type", "=", "warehouse"], ["code", "=", code]]);
-        let row = self.only("stock.location", domain, &fields, ("WAREHOUSE", "warehouse with the code", code))?;
-        let warehouse = Warehouse {
-            id: id_of(&row["id"]),
-            storage: id_of(&row["storage_location"]),
-            input: id_of(&row["input_location"]),
-            output: id_of(&row["output_location"]),
-            lost: row["lost_found_location"].as_i64(),
+        let fields = &["code", "storage_location", "input_location", "lost_found_location"];
+        let more = json!([["type", "=", "warehouse"]]);
+        let row = self.only("stock.location", code, more, fields, ("WAREHOUSE", "warehouse")).await?;
+        let part = |field: &str| {
+            id_of(&row[field]).ok_or_else(|| reject("ERP_SETUP", format!("warehouse {code} of Tryton has no {field}")))
         };
-        self.catalog.warehouses.insert(code.to_owned(), warehouse);
+        let warehouse = Warehouse {
+            id: part("id")?,
+            code: code.to_owned(),
+            storage: part("storage_location")?,
+            input: part("input_location")?,
+            lost: id_of(&row["lost_found_location"]),
+        };
+        self.shared.catalog.warehouses.borrow_mut().insert(code.to_owned(), warehouse.clone());
         Ok(warehouse)
     }
 
-    pub(super) fn product(&mut self, code: &str) -> Told<Product> {
-        if let Some(known) = self.catalog.products.get(code) {
-            return Ok(known.clone());
-        }
-        let domain = json!([["code", "=", code]]);
-        let fields = ["default_uom", "default_uom.symbol"];
-        let row = self.only("product.product", domain, &fields, ("PRODUCT", "active product with the code", code))?;
-        let product = Product {
-            id: id_of(&row["id"]),
-            unit: id_of(&row["default_uom"]),
-            symbol: row["default_uom."]["symbol"].as_str().unwrap_or_default().to_owned(),
-        };
-        self.catalog.products.insert(code.to_owned(), product.clone());
-        Ok(product)
-    }
-
-    /// A place of a warehouse that holds stock.
-    pub(super) fn place(&mut self, warehouse: Warehouse, code: &str) -> Told<i64> {
-        let domain = json!([["type", "=", "storage"], ["code", "=", code], ["parent", "child_of", [warehouse.id]]]);
-        self.location(warehouse, code, domain)
-    }
-
-    /// Where what is lost is booked: in the warehouse or in none.
-    pub(super) fn account(&mut self, warehouse: Warehouse, code: &str) -> Told<i64> {
-        self.location(warehouse, code, json!([["type", "=", "lost_found"], ["code", "=", code]]))
-    }
-
-    fn location(&mut self, warehouse: Warehouse, code: &str, domain: Value) -> Told<i64> {
+    /// A storage location below a warehouse.
+    pub(super) async fn location(&self, warehouse: &Warehouse, code: &str) -> Told<i64> {
         let key = (warehouse.id, code.to_owned());
-        if let Some(known) = self.catalog.locations.get(&key) {
+        if let Some(known) = self.shared.catalog.locations.borrow().get(&key) {
             return Ok(*known);
         }
-        let row = self.only("stock.location", domain, &[], ("LOCATION", "location with the code", code))?;
-        let id = id_of(&row["id"]);
-        self.catalog.locations.insert(key, id);
+        let more = json!([["type", "=", "storage"], ["parent", "child_of", [warehouse.id]]]);
+        let row =
+            self.only("stock.location", code, more, &["code"], ("LOCATION", "location of that warehouse")).await?;
+        let id = id_of(&row["id"]).unwrap_or_default();
+        self.shared.catalog.locations.borrow_mut().insert(key, id);
         Ok(id)
     }
 
-    /// The lot of a product; `None` where Tryton keeps no lots. What comes in may be of one that nobody has heard of: it is made, which
-    /// moves nothing.
-    pub(super) fn lot(&mut self, product: &Product, number: &str, may_be_new: bool) -> Told<Option<i64>> {
-        let key = (product.id, number.to_owned());
-        if let Some(known) = self.catalog.lots.get(&key) {
-            return Ok(Some(*known));
+    /// Where what was lost or found for a reason is booked: in that warehouse or in none.
+    pub(super) async fn account(&self, warehouse: &Warehouse, code: &str) -> Told<i64> {
+        let key = (warehouse.id, code.to_owned());
+        if let Some(known) = self.shared.catalog.locations.borrow().get(&key) {
+            return Ok(*known);
         }
-        let domain = json!([["product", "=", product.id], ["number", "=", number]]);
-        let Some(rows) = self.rows_if_any("stock.lot", domain, 1, &["number"])? else { return Ok(None) };
-        let id = match rows.first() {
-            Some(row) => id_of(&row["id"]),
-            None if may_be_new => {
-                let values = json!([{"product": product.id, "number": number}]);
-                id_of(&self.rpc.call("model.stock.lot.create", &[values]).map_err(written)?[0])
-            }
-            None => return Err(reject("UNKNOWN_LOT", format!("Tryton has no lot \"{number}\" of that product"))),
-        };
-        self.catalog.lots.insert(key, id);
-        Ok(Some(id))
+        let more = json!([["type", "=", "lost_found"]]);
+        let words = ("LOCATION", "lost and found location");
+        let row = self.only("stock.location", code, more, &["code"], words).await?;
+        let id = id_of(&row["id"]).unwrap_or_default();
+        self.shared.catalog.locations.borrow_mut().insert(key, id);
+        Ok(id)
     }
 
-    /// The one record of a name; `what` is the code's end, words and the name.
-    fn only(&mut self, model: &str, domain: Value, fields: &[&str], what: (&str, &str, &str)) -> Told<Value> {
-        let (code, words, name) = what;
-        let params = [domain, json!(0), json!(2), json!(null), json!(fields)];
-        let answer = self.rpc.call(&format!("model.{model}.search_read"), &params);
-        let answer = answer.map_err(|failure: Failure| read(failure))?;
-        match answer.as_array().map_or(&[][..], Vec::as_slice) {
-            [one] => Ok(one.clone()),
-            [] => Err(reject(&format!("UNKNOWN_{code}"), format!("Tryton has no {words} \"{name}\""))),
-            _ => Err(reject(&format!("AMBIGUOUS_{code}"), format!("Tryton has several {words} \"{name}\""))),
+    /// A product by its code.
+    pub(super) async fn product(&self, code: &str) -> Told<Product> {
+        if let Some(known) = self.shared.catalog.products.borrow().get(code) {
+            return Ok(known.clone());
+        }
+        let fields = &["code", "default_uom"];
+        let row = self.only("product.product", code, json!([]), fields, ("PRODUCT", "active product")).await?;
+        let unit = self.unit_of(id_of(&row["default_uom"]).unwrap_or_default()).await?;
+        let product = Product { id: id_of(&row["id"]).unwrap_or_default(), code: code.to_owned(), unit };
+        self.shared.catalog.own_units.borrow_mut().insert(product.id, product.unit.id);
+        self.shared.catalog.products.borrow_mut().insert(code.to_owned(), product.clone());
+        Ok(product)
+    }
+
+    /// A unit by its record.
+    pub(super) async fn unit_of(&self, id: i64) -> Told<Unit> {
+        if let Some(known) = self.shared.catalog.units.borrow().get(&id) {
+            return Ok(known.clone());
+        }
+        let rows = self.find("product.uom", &["id"], vec![json!(id)], json!([]), unit::FIELDS, 1).await?;
+        let unit = rows.first().and_then(Unit::read);
+        let unit = unit.ok_or_else(|| reject("UNKNOWN_UNIT", format!("Tryton has no unit {id}")))?;
+        self.shared.catalog.units.borrow_mut().insert(id, unit.clone());
+        Ok(unit)
+    }
+
+    /// The unit that the stock of a product is kept in, by its record: a move may be of one that no line names.
+    pub(super) async fn own_unit(&self, product: i64) -> Told<Unit> {
+        let known = self.shared.catalog.own_units.borrow().get(&product).copied();
+        let unit = match known {
+            Some(unit) => unit,
+            None => {
+                let fields = &["code", "default_uom"];
+                let rows = self.find("product.product", &["id"], vec![json!(product)], json!([]), fields, 1).await?;
+                let unit = rows.first().and_then(|row| id_of(&row["default_uom"])).unwrap_or_default();
+                self.shared.catalog.own_units.borrow_mut().insert(product, unit);
+                unit
+            }
+        };
+        self.unit_of(unit).await
+    }
+
+    /// The unit of a symbol in which a product can be told. Two categories may use one symbol.
+    pub(super) async fn unit(&self, symbol: &str, product: &Product) -> Told<Unit> {
+        if product.unit.symbol == symbol {
+            return Ok(product.unit.clone());
+        }
+        let values = vec![json!(symbol)];
+        let rows = self.find("product.uom", &["symbol"], values, json!([]), unit::FIELDS, UNITS_MAX).await?;
+        let fits = |unit: &Unit| unit.category == product.unit.category;
+        let mut units: Vec<Unit> = rows.iter().filter_map(Unit::read).filter(fits).collect();
+        match (units.pop(), units.is_empty()) {
+            (Some(unit), true) => Ok(unit),
+            _ => {
+                let (code, own) = (&product.code, &product.unit.symbol);
+                let reason = format!("Tryton has not one unit \"{symbol}\" for {code}, which is kept in \"{own}\"");
+                Err(reject("UNKNOWN_UNIT", reason))
+            }
+        }
+    }
+
+    /// A lot of a product; `None` where lots are not kept, or there is none of that number.
+    pub(super) async fn lot(&self, number: &str, product: &Product, may_be_new: bool) -> Told<Option<i64>> {
+        if !self.shared.facts.has_lots {
+            return Ok(None);
+        }
+        let more = json!([["product", "=", product.id]]);
+        let rows = self.find("stock.lot", &["number"], vec![json!(number)], more, &["number"], 1).await?;
+        if let Some(id) = rows.first().and_then(|row| id_of(&row["id"])) {
+            return Ok(Some(id));
+        }
+        if !may_be_new {
+            return Err(reject("UNKNOWN_LOT", format!("Tryton has no lot \"{number}\" of {}", product.code)));
+        }
+        // Made twice after a lost answer, both mean the same goods and the first is used.
+        let made = self.create("stock.lot", vec![json!({"number": number, "product": product.id})]).await?;
+        Ok(made.first().copied())
+    }
+
+    /// The one record of a code; none and several have a code each.
+    async fn only(
+        &self,
+        model: &'static str,
+        name: &str,
+        more: Value,
+        fields: &'static [&'static str],
+        (code, what): (&str, &str),
+    ) -> Told<Value> {
+        let mut rows = self.find(model, &["code"], vec![json!(name)], more, fields, 2).await?;
+        match rows.len() {
+            1 => Ok(rows.remove(0)),
+            0 => Err(reject(&format!("UNKNOWN_{code}"), format!("Tryton has no {what} with the code \"{name}\""))),
+            _ => {
+                let reason = format!("Tryton has more than one {what} with the code \"{name}\"");
+                Err(reject(&format!("AMBIGUOUS_{code}"), reason))
+            }
         }
     }
 }

@@ -1,303 +1,271 @@
-//! Tryton 8.2 as it is, without a module of ours: single writer, documents that can be taken up again.
+//! Tryton without our module: nothing is added to it, and every effect is a document of its own.
 //!
-//! Every effect is a document of Tryton's own that carries the event's key: in `reference` where we make the document (receipts, returns,
-//! internal shipments), in a note on the document where the ERP made it (shipments of its orders). A document is walked through its
-//! states by its own buttons; whatever a lost answer, a crash or a killed server left of it is found by its key and walked on.
-//! Each call is one transaction of the server; nothing has moved before the last one. Nothing keeps two writers from making a document
-//! twice: there must be one.
+//! Tryton keeps no key of ours, and its `reference` is not unique. So each effect is one document that carries the key: adjustments,
+//! counts, moves and transfers an internal shipment, receipts a supplier shipment, returns a customer return, all with the key as their
+//! reference; a shipment of an order keeps the order's number and has the key in a note ([`claim`]). A call is a transaction, a document
+//! takes several: find or make it, write quantities, press its buttons to done. Whatever stops in between leaves a document that has
+//! moved nothing, is found by its key and taken up from the state that it is in; what a person finds twice is never guessed between.
+//! That holds with one writer for each document: the machine of deliveries sends one event of a lane at a time.
 //!
-//! What only the module can do is refused as [`NEEDS_MODULE`]: goods between two sites, picks and cartons.
+//! What takes a module is refused under `NEEDS_MODULE`: goods without a document of the ERP, and cartons, whose number Tryton gives.
+//!
+//! Run against trytond 8.2.1; the figures of its calls are in the README of the module.
 
+mod batch;
 mod catalog;
+mod choose;
+mod claim;
+mod doing;
 #[cfg(test)]
-mod double;
-mod goods;
-mod parts;
+pub(crate) mod double;
+mod fill;
+mod internal;
+mod meaning;
+mod picking;
 mod receiving;
+mod rest;
+mod returning;
 mod shipping;
+mod stock;
+#[cfg(test)]
+mod tests;
+mod unit;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rust_decimal::Decimal;
 use serde_json::{Value, json};
-use tokio::runtime::Handle;
 
-use self::catalog::Catalog;
-use super::rpc::{Access, Failure, Refusal, Rpc};
+use self::{
+    batch::{Course, Desk, Told},
+    catalog::Catalog,
+    doing::{Doing, Facts, Shared},
+};
+use super::{
+    Balance,
+    rpc::{Failure, Rpc},
+};
 use crate::consumers::{
-    Capability, Consumer, ConsumerError, Delivery, FaultClass, Heals, LookUp, Outcome,
+    FaultClass, LookUp, Outcome,
     erp::{
-        balances::{Stocked, Told as Balance},
         document::Document,
         mapping::Mapping,
-        quantity,
-        single::{self, Single, reject},
+        single::{not_found, reject},
     },
 };
 
-/// Code of what a Tryton without the module cannot be told.
-pub const NEEDS_MODULE: &str = "NEEDS_MODULE";
-/// A call that was given up may go on for as long as the server lets it (trytond's default time-out of a request).
-const SETTLE_MS: i64 = 60_000;
-/// Documents of one reference that are looked at.
-const FOUND_MAX: usize = 20;
-/// Warnings that are passed over for one call: each asks whether what happened shall be believed.
-const WARNINGS_MAX: usize = 20;
-/// Ends of the names of those warnings: quantities that differ from the order, moves without an origin (stock, sale, purchase).
-const BELIEVED: [&str; 3] = ["check_move_quantity", "done", "no_origin"];
+/// Documents of one batch: their calls cost what matters, and a program that is stopped does not wait long.
+pub const BATCH: usize = 50;
+/// Batches of one document each, behind a call that Tryton answered and left open: whose fault it is shows so.
+const WARY: usize = 2 * BATCH;
 
-/// A result, or what is to be answered in its place.
-type Told<T> = Result<T, Outcome>;
-
-/// A Tryton without our module.
-#[derive(Debug)]
-pub struct Plain {
-    rpc: Rpc,
-    mapping: Mapping,
-    is_greeted: bool,
+/// What is known of a Tryton without our module.
+#[derive(Debug, Default)]
+pub(super) struct Plain {
     catalog: Catalog,
+    facts: Facts,
+    wary: usize,
 }
+
+/// What a user must be allowed to: model, and whether to make and write it.
+const RIGHTS: [(&str, bool); 7] = [
+    ("stock.shipment.internal", true),
+    ("stock.shipment.out", true),
+    ("stock.shipment.in", true),
+    ("stock.shipment.out.return", true),
+    ("stock.move", true),
+    ("stock.location", false),
+    ("product.product", false),
+];
 
 impl Plain {
-    /// Sets up the connection; calls run on `runtime`. Nobody is called yet.
-    ///
-    /// # Errors
-    /// [`ConsumerError::Client`].
-    pub fn new(access: Access, mapping: Mapping, runtime: Handle) -> Result<Self, ConsumerError> {
-        Ok(Self { rpc: Rpc::new(access, runtime)?, mapping, is_greeted: false, catalog: Catalog::default() })
-    }
-
-    /// Logs in and makes sure that stock can be read; gives how many warehouses there are.
-    ///
-    /// # Errors
-    /// [`Failure`], whose words say what to do.
-    pub fn greet(&mut self) -> Result<usize, Failure> {
-        let params = [json!([["type", "=", "warehouse"]]), json!(0), json!(null), json!(null), json!(["code"])];
-        let answer = self.rpc.call("model.stock.location.search_read", &params).map_err(|failure| match failure {
-            Failure::Refused(refusal) => {
-                let reason = format!("stock cannot be read ({}): give the user the stock group", refusal.words());
-                Failure::Fault { class: FaultClass::Auth, after_ms: None, reason }
+    /// Makes sure that the user may do what is needed, and learns which modules of Tryton's own are there.
+    pub(super) fn greet(&mut self, rpc: &mut Rpc) -> Result<(), Failure> {
+        let models = RIGHTS.map(|(model, _)| model);
+        let access = setup(rpc.call("model.ir.model.access.get_access", &[json!(models)]))?;
+        for (model, is_written) in RIGHTS {
+            let may = |what: &str| access[model][what].as_i64().is_some_and(|n| n > 0) || access[model][what] == true;
+            if !may("read") || is_written && !(may("write") && may("create")) {
+                let reason = format!("the user may not work with {model} in Tryton: put it into the groups of stock");
+                return Err(Failure::Fault { class: FaultClass::Auth, after_ms: None, reason });
             }
-            other => other,
+        }
+        let names = ["stock.lot", "sale.sale", "purchase.purchase"];
+        let params = [json!([["name", "in", names]]), json!(0), json!(null), json!(null), json!(["name"])];
+        let found = setup(rpc.call("model.ir.model.search_read", &params))?;
+        let has = |name: &str| found.as_array().is_some_and(|rows| rows.iter().any(|row| row["name"] == name));
+        self.facts.has_lots = has("stock.lot");
+        self.facts.has_sales = has("sale.sale");
+        self.facts.has_purchases = has("purchase.purchase");
+        let params = [json!([1]), json!(["shipment_internal_transit"])];
+        let configured = setup(rpc.call("model.stock.configuration.read", &params))?;
+        self.facts.transit = configured[0]["shipment_internal_transit"].as_i64();
+        self.facts.company = rpc.context("company").as_i64().ok_or_else(|| {
+            let reason = "the user has no company in Tryton: give it one".to_owned();
+            Failure::Fault { class: FaultClass::Auth, after_ms: None, reason }
         })?;
-        self.is_greeted = true;
-        Ok(answer.as_array().map_or(0, Vec::len))
+        self.look(rpc)
     }
 
-    /// Rows of a model; reads change nothing.
-    fn rows(&mut self, model: &str, domain: Value, limit: usize, fields: &[&str]) -> Told<Vec<Value>> {
-        let params = [domain, json!(0), json!(limit), json!(null), json!(fields)];
-        let answer = self.rpc.call(&format!("model.{model}.search_read"), &params).map_err(read)?;
-        Ok(answer.as_array().cloned().unwrap_or_default())
-    }
-
-    /// As [`Plain::rows`]; nothing where the ERP does not have the model.
-    fn rows_if_any(&mut self, model: &str, domain: Value, limit: usize, fields: &[&str]) -> Told<Option<Vec<Value>>> {
-        let params = [domain, json!(0), json!(limit), json!(null), json!(fields)];
-        match self.rpc.call(&format!("model.{model}.search_read"), &params) {
-            Ok(answer) => Ok(Some(answer.as_array().cloned().unwrap_or_default())),
-            Err(Failure::Refused(refusal)) if refusal.kind != "UserError" => Ok(None),
-            Err(failure) => Err(read(failure)),
-        }
-    }
-
-    /// Records by number.
-    fn records(&mut self, model: &str, ids: &Value, fields: &[&str]) -> Told<Vec<Value>> {
-        if ids.as_array().is_none_or(Vec::is_empty) {
-            return Ok(Vec::new());
-        }
-        let answer = self.rpc.call(&format!("model.{model}.read"), &[ids.clone(), json!(fields)]).map_err(read)?;
-        Ok(answer.as_array().cloned().unwrap_or_default())
-    }
-
-    /// Changes something. Warnings that ask whether what happened shall be believed are passed over.
-    fn tell(&mut self, method: &str, params: &[Value]) -> Told<Value> {
-        for _ in 0..WARNINGS_MAX {
-            match self.rpc.call(method, params) {
-                Err(Failure::Refused(refusal)) if is_believed(&refusal) => {
-                    let skip = [json!(refusal.description), json!(false)];
-                    self.rpc.call("model.res.user.warning.skip", &skip).map_err(read)?;
-                }
-                other => return other.map_err(written),
-            }
-        }
-        Err(reject("REFUSED", format!("{method} went on warning")))
-    }
-
-    fn bring_all(&mut self, document: &Document) -> Told<Outcome> {
-        let parts = self.parts(document)?;
-        if parts.is_empty() {
-            return Ok(Outcome::Applied(String::new()));
-        }
-        let (mut names, mut was_there) = (Vec::new(), true);
-        for part in &parts {
-            let own = self.own(document, part)?;
-            was_there &= own.as_ref().is_some_and(parts::Own::is_done);
-            let own = match own {
-                Some(own) => own,
-                None => self.make(document, part)?,
-            };
-            // Some get their number on the way.
-            names.push(self.finish(document, part, own)?.name());
-        }
-        let names = names.join(", ");
-        Ok(if was_there { Outcome::AlreadyApplied(names) } else { Outcome::Applied(names) })
-    }
-
-    fn find_all(&mut self, document: &Document) -> Told<Option<String>> {
-        let parts = self.parts(document)?;
-        let mut names = Vec::new();
-        for part in &parts {
-            match self.own(document, part)? {
-                Some(own) if own.is_done() => names.push(own.name()),
-                // What has not come to its end has moved nothing, and is taken up when the event goes again.
-                Some(_) | None => return Ok(None),
-            }
-        }
-        Ok(Some(names.join(", ")))
-    }
-}
-
-impl Single for Plain {
-    fn mapping(&self) -> &Mapping {
-        &self.mapping
-    }
-
-    fn prepare(&mut self) -> Result<(), Failure> {
-        if !self.is_greeted {
-            self.greet()?;
-        }
+    /// What may change from one batch to the next: the day, and which periods are closed.
+    fn look(&mut self, rpc: &mut Rpc) -> Result<(), Failure> {
+        let unreadable = |of: &Value| Failure::Unknown { reason: format!("a date reads {of}"), was_answered: true };
+        let today = setup(rpc.call("model.ir.date.today", &[]))?;
+        self.facts.today = doing::iso(&today).ok_or_else(|| unreadable(&today))?;
+        let domain = json!([["state", "=", "closed"], ["company", "=", self.facts.company]]);
+        let params = [domain, json!(0), json!(1), json!([["date", "DESC"]]), json!(["date"])];
+        let closed = setup(rpc.call("model.stock.period.search_read", &params))?;
+        self.facts.closed = closed.get(0).and_then(|row| doing::iso(&row["date"]));
         Ok(())
     }
 
-    fn bring(&mut self, document: &Document) -> Outcome {
-        let outcome = self.bring_all(document).unwrap_or_else(|outcome| outcome);
-        if matches!(outcome, Outcome::Rejected { .. }) {
-            // What was kept of it may no longer be so.
-            self.catalog = Catalog::default();
+    pub(super) const fn batch_max(&self) -> usize {
+        if self.wary > 0 { 1 } else { BATCH }
+    }
+
+    /// Brings documents of different lanes; gives the outcome of each by its key.
+    pub(super) fn apply_all(&mut self, rpc: &mut Rpc, documents: &[&Document]) -> BTreeMap<String, Outcome> {
+        let mut outcomes = BTreeMap::new();
+        if documents.is_empty() {
+            return outcomes;
         }
-        outcome
-    }
-
-    fn find(&mut self, document: &Document) -> LookUp {
-        match self.find_all(document) {
-            Ok(Some(name)) => LookUp::Found(name),
-            Ok(None) => LookUp::Absent,
-            Err(Outcome::Rejected { code, .. }) if code != "AMBIGUOUS_DOCUMENT" => LookUp::Absent,
-            Err(outcome) => single::not_found(&outcome),
+        if let Err(failure) = self.look(rpc) {
+            let outcome = failure.without_effect();
+            return documents.iter().map(|document| (document.key.clone(), outcome.clone())).collect();
         }
-    }
-}
-
-impl Consumer for Plain {
-    fn capability(&self) -> Capability {
-        Capability::LookUp
-    }
-
-    fn is_ordered(&self) -> bool {
-        // A refused document does not hold back those behind it.
-        false
-    }
-
-    fn settle_ms(&self) -> i64 {
-        SETTLE_MS
-    }
-
-    fn heals(&self, code: &str) -> Heals {
-        crate::consumers::erp::heals(code)
-    }
-
-    fn refuses(&self, delivery: &Delivery) -> Option<Outcome> {
-        crate::consumers::erp::refuses(delivery, &self.mapping)
-    }
-
-    fn batch_max(&self) -> usize {
-        single::BATCH
-    }
-
-    fn apply(&mut self, batch: &[Delivery]) -> Vec<Outcome> {
-        single::apply(self, batch)
-    }
-
-    fn look_up(&mut self, delivery: &Delivery) -> LookUp {
-        single::look_up(self, delivery)
-    }
-}
-
-impl Stocked for Plain {
-    fn mapping(&self) -> &Mapping {
-        &self.mapping
-    }
-
-    /// Without lots: Tryton tells them in no call of its own that is bounded.
-    fn stock(&mut self, warehouse: &str) -> Result<Vec<Balance>, String> {
-        let words = |outcome: Outcome| single::words(&outcome);
-        let site = self.warehouse(warehouse).map_err(words)?;
-        let domain = json!([["parent", "child_of", [site.id]], ["type", "=", "storage"]]);
-        let places = self.rows("stock.location", domain, 1_000, &["code"]).map_err(words)?;
-        let mut told: BTreeMap<(String, String), Decimal> = BTreeMap::new();
-        for place in places {
-            // Where goods lie for a moment is part of what the site has.
-            let is_way = [site.input, site.output].contains(&place["id"].as_i64().unwrap_or_default());
-            let name = place["code"].as_str().filter(|_| !is_way).unwrap_or_default();
-            let name = if place["id"].as_i64() == Some(site.storage) { "" } else { name };
-            for row in self.quantities(&place["id"]).map_err(|failure| failure.words())? {
-                let quantity = quantity::decimal(&row["quantity"]).unwrap_or_default();
-                let item = row["code"].as_str().unwrap_or_default().to_owned();
-                *told.entry((item, name.to_owned())).or_default() += quantity;
+        let mut stopped: Option<Outcome> = None;
+        for wave in waves(documents) {
+            let ends = match &stopped {
+                Some(outcome) => wave.iter().map(|_| outcome.clone()).collect(),
+                None => self.bring(rpc, &wave),
+            };
+            for (document, outcome) in wave.iter().zip(ends) {
+                stopped = stopped.or_else(|| crate::consumers::erp::single::stops(&outcome));
+                outcomes.insert(document.key.clone(), outcome);
             }
         }
-        Ok(told.into_iter().map(|((item, place), quantity)| (item, String::new(), place, quantity)).collect())
+        self.learn(rpc, documents, &mut outcomes);
+        outcomes
     }
-}
 
-impl Plain {
-    /// What lies in one location today.
-    fn quantities(&mut self, location: &Value) -> Result<Vec<Value>, Failure> {
-        let today = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).date().to_string();
-        let more = json!({"locations": [location], "with_childs": false, "stock_date_end": goods::date(&today)});
-        let domain = json!([["quantity", "!=", 0]]);
-        let params = [domain, json!(0), json!(null), json!(null), json!(["code", "quantity"])];
-        let answer = self.rpc.call_with("model.product.product.search_read", &params, &more)?;
-        Ok(answer.as_array().cloned().unwrap_or_default())
+    fn bring(&self, rpc: &mut Rpc, wave: &[&Document]) -> Vec<Outcome> {
+        let shared = Shared { facts: &self.facts, catalog: &self.catalog };
+        let desks: Vec<Desk> = wave.iter().map(|_| Desk::default()).collect();
+        let course = |(document, desk)| -> Course<'_, Outcome> {
+            let doing = Doing { desk, shared: &shared, document };
+            Box::pin(async move { bring(&doing).await.unwrap_or_else(|outcome| outcome) })
+        };
+        let courses = wave.iter().copied().zip(&desks).map(course).collect();
+        batch::run(rpc, &desks, courses)
     }
-}
 
-fn is_believed(refusal: &Refusal) -> bool {
-    refusal.kind == "UserWarning" && BELIEVED.iter().any(|end| refusal.description.ends_with(end))
-}
-
-/// What became of a call that changes nothing.
-fn read(failure: Failure) -> Outcome {
-    match failure {
-        Failure::Refused(refusal) => meaning(&refusal),
-        other => other.without_effect(),
-    }
-}
-
-/// What became of a call that changes something: a refusal is without effect, a lost answer may not be.
-fn written(failure: Failure) -> Outcome {
-    match failure {
-        Failure::Refused(refusal) => meaning(&refusal),
-        Failure::Fault { class, after_ms, reason } => Outcome::Retry { class, after_ms, reason },
-        Failure::Unknown { reason, was_answered } => Outcome::Unknown { reason, was_answered },
-    }
-}
-
-/// What a refusal of Tryton's own means. A closed period has no code of its own there, only its sentence (stock 8.2, `message.xml`).
-fn meaning(refusal: &Refusal) -> Outcome {
-    let reason = refusal.words();
-    match refusal.kind.as_str() {
-        "UserError" if refusal.message.contains("you must reopen period") => {
-            Outcome::Retry { class: FaultClass::ClosedPeriod, after_ms: None, reason }
+    /// What a batch tells about those behind it.
+    fn learn(&mut self, rpc: &mut Rpc, documents: &[&Document], outcomes: &mut BTreeMap<String, Outcome>) {
+        self.heed(outcomes.values());
+        if !outcomes.values().any(|outcome| matches!(outcome, Outcome::Rejected { .. })) {
+            return;
         }
-        "UserError" => reject("REFUSED", reason),
-        "UserWarning" => Outcome::NeedsDecision { reason },
-        "ConcurrencyException" => Outcome::Retry { class: FaultClass::Outage, after_ms: None, reason },
-        _ => reject("ERP_FAULT", reason),
+        self.catalog.forget();
+        let is_own = |outcome: &Outcome| matches!(outcome, Outcome::Rejected { code, .. } if code == meaning::REFUSED);
+        // A period that was closed meanwhile is no document's fault, and is told by a sentence only.
+        if outcomes.values().any(is_own) && self.look(rpc).is_ok() {
+            let closed = self.facts.closed.clone().unwrap_or_default();
+            for document in documents.iter().filter(|document| document.date <= closed) {
+                if let Some(outcome) = outcomes.get_mut(&document.key).filter(|outcome| is_own(outcome)) {
+                    let reason = format!("the stock period of {} is closed in Tryton, up to {closed}", document.date);
+                    *outcome = Outcome::Retry { class: FaultClass::ClosedPeriod, after_ms: None, reason };
+                }
+            }
+        }
+    }
+
+    /// A call that Tryton answered and left open may be one document's fault: for a while each goes alone.
+    fn heed<'o>(&mut self, mut outcomes: impl Iterator<Item = &'o Outcome>) {
+        let is_open = |outcome: &Outcome| matches!(outcome, Outcome::Unknown { was_answered: true, .. });
+        self.wary = if outcomes.any(is_open) { WARY } else { self.wary.saturating_sub(1) };
+    }
+
+    /// Whether a document was brought.
+    pub(super) fn look_up(&mut self, rpc: &mut Rpc, document: &Document) -> LookUp {
+        let shared = Shared { facts: &self.facts, catalog: &self.catalog };
+        let desks = [Desk::default()];
+        let doing = Doing { desk: &desks[0], shared: &shared, document };
+        let course: Course<'_, LookUp> = Box::pin(async move { find(&doing).await.unwrap_or_else(|o| absent(&o)) });
+        batch::run(rpc, &desks, vec![course]).pop().unwrap_or(LookUp::Absent)
+    }
+
+    /// Balances of a warehouse.
+    pub(super) fn balances(
+        &mut self,
+        rpc: &mut Rpc,
+        mapping: &Mapping,
+        warehouse: &str,
+    ) -> Result<BTreeMap<Balance, Decimal>, String> {
+        self.look(rpc).map_err(|failure| failure.words())?;
+        stock::balances(rpc, mapping, warehouse, (&self.facts.today, self.facts.has_lots))
     }
 }
 
-fn id_of(value: &Value) -> i64 {
-    value.as_i64().unwrap_or_default()
+/// A refusal before the first document is no document's: the user lacks a right, or Tryton a module.
+fn setup(answer: Result<Value, Failure>) -> Result<Value, Failure> {
+    answer.map_err(|failure| match failure {
+        Failure::Refused(refusal) => {
+            Failure::Fault { class: FaultClass::Auth, after_ms: None, reason: refusal.words() }
+        }
+        other => other,
+    })
+}
+
+async fn bring(doing: &Doing<'_>) -> Told<Outcome> {
+    match doing.document.kind {
+        "shipped" => doing.bring_shipped().await,
+        "received" => doing.bring_received().await,
+        "returned" | "voided" => doing.bring_returned().await,
+        "picked" => doing.bring_picked().await,
+        "adjusted" | "counted" | "moved" | "transferred" => doing.bring_internal().await,
+        kind => {
+            let reason = format!(
+                "what is {kind} can be told to Tryton through the module docksync only: install it, or leave the type out of `events`"
+            );
+            Err(reject("NEEDS_MODULE", reason))
+        }
+    }
+}
+
+async fn find(doing: &Doing<'_>) -> Told<LookUp> {
+    match doing.document.kind {
+        "shipped" => doing.find_shipped().await,
+        "received" => doing.find_received().await,
+        "returned" | "voided" => doing.find_returned().await,
+        "picked" => doing.find_picked().await,
+        "adjusted" | "counted" | "moved" | "transferred" => doing.find_internal().await,
+        _ => Ok(LookUp::Absent),
+    }
+}
+
+/// What the end of a search says that did not come through. What the configuration or Tryton lacks was lacking before the first write too.
+fn absent(outcome: &Outcome) -> LookUp {
+    match outcome {
+        Outcome::Rejected { code, .. } if code != "AMBIGUOUS_DOCUMENT" => LookUp::Absent,
+        other => not_found(other),
+    }
+}
+
+/// Runs of documents of which no two can mean the same document of Tryton.
+fn waves<'d>(documents: &[&'d Document]) -> Vec<Vec<&'d Document>> {
+    let mut waves: Vec<Vec<&Document>> = vec![Vec::new()];
+    let mut references: BTreeSet<&str> = BTreeSet::new();
+    for document in documents {
+        let is_loose = matches!(document.kind, "adjusted" | "counted" | "moved");
+        if let Some(reference) = document.reference.as_deref().filter(|_| !is_loose)
+            && !references.insert(reference)
+        {
+            references = BTreeSet::from([reference]);
+            waves.push(Vec::new());
+        }
+        if let Some(wave) = waves.last_mut() {
+            wave.push(document);
+        }
+    }
+    waves
 }

@@ -1,166 +1,233 @@
-//! Shipments of Tryton's own orders: claimed by a note with the event's key, filled with what went, taken to done.
-
-use std::collections::BTreeMap;
+//! Shipments of orders: which one an event means, and its way to done.
+//!
+//! Physical truth wins: goods that left are booked whether or not Tryton thought them there (`assign_force`). Quantities are written
+//! before the pick, absolute, so that writing them twice is writing them once.
 
 use rust_decimal::Decimal;
 use serde_json::{Value, json};
 
 use super::{
-    FOUND_MAX, Plain, Told,
-    catalog::Warehouse,
-    goods::{Goods, MOVE_FIELDS, date, fill, write_params},
-    id_of,
-    parts::{OUT, Own, ambiguous},
+    batch::Told,
+    catalog::{Warehouse, id_of},
+    choose::{Choice, Found, choose},
+    doing::{Doing, Goods, date},
+    fill::{self, End, Move},
+    internal::{Leg, put},
 };
-use crate::consumers::erp::{document::Document, quantity, single::reject};
+use crate::consumers::{LookUp, Outcome, erp::single::reject};
 
-const FIELDS: [&str; 4] = ["state", "number", "warehouse", "outgoing_moves"];
+pub(super) const MODEL: &str = "stock.shipment.out";
+const FIELDS: &[&str] = &["number", "reference", "state", "warehouse", "warehouse_storage", "warehouse_output"];
+/// Shipments of one reference that are looked at.
+const FOUND_MAX: usize = 50;
+/// Moves of a shipment that are read.
+pub(super) const MOVES_MAX: usize = 2_000;
 
-impl Plain {
-    /// Every shipment of the order that a document is about: by its own reference or number, or through the sale, whose backorders
-    /// have no reference.
-    pub(super) fn shipments(&mut self, document: &Document) -> Told<Vec<Value>> {
-        let Some(reference) = &document.reference else { return Ok(Vec::new()) };
-        let either = json!(["OR", ["reference", "=", reference], ["number", "=", reference]]);
-        let sales =
-            self.rows_if_any("sale.sale", json!([["reference", "=", reference]]), FOUND_MAX, &["shipments", "number"])?;
-        let sales = sales.unwrap_or_default();
-        if sales.len() > 1 {
-            return Err(ambiguous(reference, &sales));
+impl Doing<'_> {
+    /// Every shipment that a reference leads to: by its own name, and through the sale, for a backorder has no reference.
+    pub(super) async fn shipments(&self, reference: &str) -> Told<Vec<Found>> {
+        let named = vec![json!(reference)];
+        let mut rows = self.find(MODEL, &["reference", "number"], named, json!([]), FIELDS, FOUND_MAX).await?;
+        let by_name = rows.len();
+        let known: Vec<i64> = rows.iter().filter_map(|row| id_of(&row["id"])).collect();
+        let of_sale: Vec<Value> = self
+            .sales(reference)
+            .await?
+            .iter()
+            .flat_map(|sale| sale["shipments"].as_array().cloned().unwrap_or_default())
+            .filter(|id| !id_of(id).is_some_and(|id| known.contains(&id)))
+            .collect();
+        rows.extend(self.find(MODEL, &["id"], of_sale, json!([]), FIELDS, 1).await?);
+        let resources = rows.iter().map(|row| json!(format!("{MODEL},{}", row["id"]))).collect();
+        let claims = self.claims(resources).await?;
+        let found = |(at, row): (usize, &Value)| Found::read(MODEL, row, at < by_name, &claims);
+        Ok(rows.iter().enumerate().filter_map(found).collect())
+    }
+
+    pub(super) async fn sales(&self, reference: &str) -> Told<Vec<Value>> {
+        if !self.shared.facts.has_sales {
+            return Ok(Vec::new());
         }
-        let mut found: BTreeMap<i64, Value> = BTreeMap::new();
-        let direct = self.rows(OUT, either, FOUND_MAX, &FIELDS)?;
-        let of_sale = match sales.first() {
-            Some(sale) => self.records(OUT, &sale["shipments"], &FIELDS)?,
-            None => Vec::new(),
+        let more = json!([["state", "in", ["confirmed", "processing", "done"]]]);
+        let fields = &["reference", "number", "state", "shipments", "shipment_returns"];
+        self.find("sale.sale", &["reference", "number"], vec![json!(reference)], more, fields, FOUND_MAX).await
+    }
+
+    /// Brings a shipment that left.
+    pub(super) async fn bring_shipped(&self) -> Told<Outcome> {
+        let day = self.day()?;
+        let warehouse = self.warehouse(&self.document.site).await?;
+        let goods = self.goods(&warehouse).await?;
+        let shipment = match self.chosen(&warehouse).await? {
+            Choice::Done(name) => return self.close_rest(&goods, Outcome::AlreadyApplied(name)).await,
+            Choice::Ask(reason) => return Ok(Outcome::NeedsDecision { reason }),
+            Choice::Take(shipment) => shipment,
         };
-        found.extend(direct.into_iter().chain(of_sale).map(|row| (id_of(&row["id"]), row)));
-        Ok(found.into_values().collect())
+        let shipment = self.prepare_shipment(shipment, &goods, &day).await?;
+        let name = self.take_to_done(shipment).await?;
+        self.close_rest(&goods, Outcome::Applied(name)).await
     }
 
-    /// The shipment that carries the event's note.
-    pub(super) fn own_shipment(&mut self, document: &Document) -> Told<Option<Own>> {
-        let shipments = self.shipments(document)?;
-        if shipments.is_empty() {
-            return Ok(None);
-        }
-        let resources: Vec<String> = shipments.iter().map(|row| resource(id_of(&row["id"]))).collect();
-        let domain = json!([["resource", "in", resources], ["message", "=", note(document)]]);
-        let notes = self.rows("ir.note", domain, FOUND_MAX, &["resource"])?;
-        let mut noted = shipments.iter().filter(|row| {
-            let resource = resource(id_of(&row["id"]));
-            notes.iter().any(|note| note["resource"] == resource.as_str())
-        });
-        match (noted.next(), noted.next()) {
-            (None, _) => Ok(None),
-            (Some(one), None) => Ok(Some(Own::of(OUT, one))),
-            (Some(_), Some(_)) => Err(ambiguous(&document.key, &shipments)),
-        }
-    }
-
-    /// Notes the event's key on the one open shipment of the order.
-    pub(super) fn claim(&mut self, document: &Document, warehouse: Warehouse) -> Told<Own> {
-        let reference = document.reference.as_deref().unwrap_or_default();
-        let all = self.shipments(document)?;
-        let is_open = |row: &&Value| !matches!(row["state"].as_str(), Some("done" | "cancelled"));
-        let open: Vec<Value> = all.iter().filter(is_open).cloned().collect();
-        let shipment = match open.as_slice() {
-            [one] => one,
-            [] if all.is_empty() => {
-                let reason = format!("Tryton has no shipment for {reference} (shipped)");
-                return Err(reject("UNKNOWN_DOCUMENT", reason));
+    /// Whether it was brought.
+    pub(super) async fn find_shipped(&self) -> Told<LookUp> {
+        let Some(reference) = &self.document.reference else { return Ok(LookUp::Absent) };
+        let found = self.shipments(reference).await?;
+        let own: Vec<&Found> = found.iter().filter(|of| of.is_claimed_by(&self.document.key)).collect();
+        match own.as_slice() {
+            [one] if one.state == "done" => {
+                let rest = self.document.lines.iter().any(|line| line.short == Some("cancel"));
+                let is_open = rest && self.has_open_rest(one).await?;
+                Ok(if is_open { LookUp::Absent } else { LookUp::Found(one.name.clone()) })
             }
-            [] => return Err(reject("STATE", format!("every shipment of {reference} is done or cancelled"))),
-            _ => return Err(ambiguous(reference, &open)),
-        };
-        if id_of(&shipment["warehouse"]) != warehouse.id {
-            return Err(reject("CONFLICT", format!("the shipment of {reference} is another warehouse's")));
+            // What is not done has left nothing, and is taken up when the event goes again.
+            [] | [_] => Ok(LookUp::Absent),
+            several => Ok(LookUp::Several { reason: format!("{} shipments carry the event", several.len()) }),
         }
-        let own = Own::of(OUT, shipment);
-        let values = json!([{"resource": resource(own.id), "message": note(document)}]);
-        self.tell("model.ir.note.create", &[values])?;
-        Ok(own)
     }
 
-    /// Sets its moves to what went and takes it to done. What stands there already is not written again: after a lost answer it goes
-    /// on from where it was.
-    pub(super) fn ship(&mut self, document: &Document, goods: &[Goods], mut own: Own) -> Told<Own> {
-        let ids = json!([own.id]);
-        if own.state == "draft" || (own.state == "assigned" && self.missing(document, goods, &own)?.is_some()) {
-            // Only a waiting shipment can be changed; going back there makes its moves anew.
-            self.tell(&format!("model.{OUT}.wait"), std::slice::from_ref(&ids))?;
-            own = self.reread(OUT, &ids)?;
-        }
-        match own.state.as_str() {
-            "waiting" => {
-                if let Some(writes) = self.missing(document, goods, &own)? {
-                    self.tell("model.stock.move.write", &writes)?;
-                    let day = json!({"effective_date": date(&document.date)});
-                    self.tell(&format!("model.{OUT}.write"), &[ids, day])?;
-                }
+    async fn chosen(&self, warehouse: &Warehouse) -> Told<Choice> {
+        let reference = self.document.reference.as_deref().unwrap_or_default();
+        let found = self.shipments(reference).await?;
+        match choose(&found, self.document, warehouse.id) {
+            Err(Outcome::Rejected { code, .. }) if code == "STATE" && self.let_sale_go_on(reference).await? => {
+                choose(&self.shipments(reference).await?, self.document, warehouse.id)
             }
-            "picked" | "packed" | "shipped" => self.check_picked(goods, &own)?,
-            _ => {}
+            choice => choice,
         }
-        self.walk(
-            own,
-            &[
-                ("waiting", "assign_force", "assigned"),
-                ("assigned", "pick", "picked"),
-                ("picked", "pack", "packed"),
-                ("packed", "do", "done"),
-                ("shipped", "do", "done"),
-            ],
-        )
     }
 
-    /// What is to be written to its moves; nothing where they and its day are as they should be.
-    fn missing(&mut self, document: &Document, goods: &[Goods], own: &Own) -> Told<Option<Vec<Value>>> {
-        let fields = ["inventory_moves", "outgoing_moves", "effective_date"];
-        let rows = self.records(OUT, &json!([own.id]), &fields)?;
-        let row = rows.first().cloned().unwrap_or_default();
-        // Where storage and output are one place there is nothing to pick.
-        let is_picked = row["inventory_moves"].as_array().is_some_and(|moves| !moves.is_empty());
-        let ids = if is_picked { &row["inventory_moves"] } else { &row["outgoing_moves"] };
-        let moves = self.records("stock.move", ids, &MOVE_FIELDS)?;
-        let filled = fill(&moves, goods)?;
-        let is_set = filled.iter().all(|one| {
-            let row = moves.iter().find(|row| id_of(&row["id"]) == one.id);
-            let quantity = row.and_then(|row| quantity::decimal(&row["quantity"]));
-            quantity == Some(one.quantity) && one.lot.is_none() && one.place.is_none()
-        });
-        // The day is written last: it says that the rest was.
-        if is_set && row["effective_date"] == date(&document.date) {
-            return Ok(None);
+    /// Tryton leaves the backorder to its queue, which may have died between the two: asks for it, where the user may.
+    async fn let_sale_go_on(&self, reference: &str) -> Told<bool> {
+        let sales = self.sales(reference).await?;
+        let ids: Vec<i64> =
+            sales.iter().filter(|sale| sale["state"] == "processing").filter_map(|sale| id_of(&sale["id"])).collect();
+        if ids.is_empty() {
+            return Ok(false);
         }
-        write_params(&filled, Some("from_location")).map(Some)
+        match self.press("sale.sale", "process", ids).await {
+            Ok(()) => Ok(true),
+            Err(Outcome::Rejected { .. }) => Ok(false),
+            Err(other) => Err(other),
+        }
     }
 
-    /// Picked by hand there, or by us before an answer was lost: what was picked must be what went.
-    fn check_picked(&mut self, goods: &[Goods], own: &Own) -> Told<()> {
-        let rows = self.records(OUT, &json!([own.id]), &["outgoing_moves"])?;
-        let ids = rows.first().map(|row| row["outgoing_moves"].clone()).unwrap_or_default();
-        let mut sums: BTreeMap<i64, Decimal> = BTreeMap::new();
-        for row in self.records("stock.move", &ids, &MOVE_FIELDS)? {
-            *sums.entry(id_of(&row["product"])).or_default() += quantity::decimal(&row["quantity"]).unwrap_or_default();
+    /// Claims the shipment and writes what went; gives it as it then is.
+    pub(super) async fn prepare_shipment(&self, mut shipment: Found, goods: &[Goods], day: &str) -> Told<Found> {
+        if shipment.state == "draft" {
+            self.press(MODEL, "wait", vec![shipment.id]).await?;
+            shipment = self.again(&shipment).await?;
         }
-        for good in goods {
-            *sums.entry(good.product.id).or_default() -= good.quantity;
+        let mut all = self.moves_of(&shipment.resource).await?;
+        fill::check_matched(&shipment.planned(&all), goods, &shipment.name)?;
+        if !shipment.is_claimed_by(&self.document.key) {
+            self.claim(&shipment.resource, &json!({"number": self.document.number})).await?;
         }
-        if sums.values().all(Decimal::is_zero) {
-            return Ok(());
+        let (mut planned, mut commands) = self.filled(&shipment, &all, goods).await?;
+        if let Some(button) = shipment.way_back().filter(|_| !commands.is_empty()) {
+            self.press(MODEL, button, vec![shipment.id]).await?;
+            shipment = self.again(&shipment).await?;
+            // Going back makes the moves anew.
+            all = self.moves_of(&shipment.resource).await?;
+            (planned, commands) = self.filled(&shipment, &all, goods).await?;
         }
-        let reason =
-            format!("{} was picked with other quantities than went: take it back to waiting there", own.name());
-        Err(reject("STATE", reason))
+        if shipment.state == "shipped" && !commands.is_empty() {
+            let reason = format!("{} was handed over in Tryton with other quantities", shipment.name);
+            return Err(reject("STATE", reason));
+        }
+        let mut values = json!({"effective_date": date(day)});
+        if !commands.is_empty() {
+            values[shipment.planned_field()] = commands.into();
+        }
+        if shipment.is_picked() {
+            self.correct_output(&shipment, &all, &planned, goods).await?;
+        }
+        self.write(MODEL, shipment.id, values).await?;
+        Ok(shipment)
     }
-}
 
-fn resource(id: i64) -> String {
-    format!("{OUT},{id}")
-}
+    async fn filled(&self, shipment: &Found, all: &[Move], goods: &[Goods]) -> Told<(Vec<Move>, Vec<Value>)> {
+        let planned = shipment.planned(all);
+        let is_picked = shipment.is_picked();
+        let pieces = fill::pieces(goods, |good| if is_picked { None } else { good.place });
+        let commands = self.commands(&planned, &pieces, End::From).await?;
+        Ok((planned, commands))
+    }
 
-/// Words by which the ERP's people see whose doing it is, and we find it again.
-fn note(document: &Document) -> String {
-    format!("docksync {}", document.key)
+    /// Commands that deal pieces out to moves.
+    pub(super) async fn commands(&self, moves: &[Move], pieces: &fill::Pieces, end: End) -> Told<Vec<Value>> {
+        let mut units = std::collections::BTreeMap::new();
+        for of in moves {
+            let own = self.own_unit(of.product).await?;
+            units.insert(of.id, (own, self.unit_of(of.unit).await?));
+        }
+        fill::commands(moves, &fill::deal(moves, pieces, end), end, &units, self.shared.facts.company)
+    }
+
+    pub(super) async fn moves_of(&self, resource: &str) -> Told<Vec<Move>> {
+        self.moves(&["shipment"], vec![json!(resource)], json!([])).await
+    }
+
+    /// Moves by one of their fields.
+    pub(super) async fn moves(&self, by: &'static [&'static str], values: Vec<Value>, more: Value) -> Told<Vec<Move>> {
+        let fields = if self.shared.facts.has_lots { fill::FIELDS_WITH_LOT } else { fill::FIELDS };
+        let rows = self.find("stock.move", by, values, more, fields, MOVES_MAX).await?;
+        Ok(rows.iter().filter_map(Move::read).collect())
+    }
+
+    async fn again(&self, shipment: &Found) -> Told<Found> {
+        let rows = self.find(MODEL, &["id"], vec![json!(shipment.id)], json!([]), FIELDS, 1).await?;
+        let claims = shipment.claims.clone();
+        let found = rows.first().and_then(|row| Found::read(MODEL, row, shipment.is_named, &claims));
+        found.ok_or_else(|| reject("UNKNOWN_DOCUMENT", format!("{} is not there any more", shipment.name)))
+    }
+
+    /// Brings what stands in the output place in line with what left it, before it leaves. The pick is done and stays done: goods that
+    /// were picked and did not go are back in the storage place, and goods that went unpicked came from there.
+    async fn correct_output(&self, shipment: &Found, all: &[Move], planned: &[Move], goods: &[Goods]) -> Told<()> {
+        let picked = fill::sums(all.iter().filter(|of| of.to == shipment.output && of.state == "done"));
+        let mut legs: Vec<Leg> = Vec::new();
+        for product in planned.iter().map(|of| of.product).collect::<std::collections::BTreeSet<_>>() {
+            let Some(good) = goods.iter().find(|good| good.product.id == product) else { continue };
+            let of_product = |lot: Option<i64>| {
+                let went = |good: &&Goods| good.product.id == product && (lot.is_none() || good.lot == lot);
+                goods.iter().filter(went).map(|good| good.quantity).sum::<Decimal>()
+            };
+            let has_lots = goods.iter().any(|good| good.product.id == product && good.lot.is_some());
+            let lots: Vec<Option<i64>> = if has_lots {
+                let named = goods.iter().filter(|g| g.product.id == product).map(|g| g.lot);
+                let there = picked.keys().filter(|(of, _)| *of == product).map(|(_, lot)| *lot);
+                named.chain(there).collect::<std::collections::BTreeSet<_>>().into_iter().collect()
+            } else {
+                vec![None]
+            };
+            for lot in lots {
+                let was: Decimal = picked
+                    .iter()
+                    .filter(|((of, own), _)| *of == product && (!has_lots || *own == lot))
+                    .map(|(_, quantity)| *quantity)
+                    .sum();
+                let surplus = was - of_product(lot);
+                let ends = if surplus > Decimal::ZERO {
+                    (shipment.output, shipment.storage)
+                } else {
+                    (shipment.storage, shipment.output)
+                };
+                put(&mut legs, ends, &Goods { lot, ..good.clone() }, surplus.abs());
+            }
+        }
+        let base = format!("{}/out", self.document.key);
+        match self.take_legs(&base, &legs).await? {
+            Outcome::Applied(_) | Outcome::AlreadyApplied(_) => Ok(()),
+            other => Err(other),
+        }
+    }
+
+    /// Presses what is left of the way to done.
+    async fn take_to_done(&self, mut shipment: Found) -> Told<String> {
+        while let Some((button, after)) = shipment.next() {
+            self.press(MODEL, button, vec![shipment.id]).await?;
+            after.clone_into(&mut shipment.state);
+        }
+        Ok(shipment.name)
+    }
 }
