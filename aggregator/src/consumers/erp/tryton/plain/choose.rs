@@ -2,7 +2,13 @@
 
 use serde_json::Value;
 
-use super::{batch::Told, catalog::id_of, claim::Claim, doing::name, fill::Move};
+use super::{
+    batch::Told,
+    catalog::id_of,
+    claim::{Claim, owner},
+    doing::name,
+    fill::Move,
+};
 use crate::consumers::{
     Outcome,
     erp::{document::Document, single::reject},
@@ -52,8 +58,14 @@ impl Found {
         })
     }
 
-    pub(super) fn is_claimed_by(&self, key: &str) -> bool {
+    /// Whether a note tells of this event.
+    pub(super) fn has_note_of(&self, key: &str) -> bool {
         self.claims.iter().any(|claim| claim.key == key)
+    }
+
+    /// Whether it is this event's.
+    pub(super) fn is_claimed_by(&self, document: &Document) -> bool {
+        owner(&self.claims, &self.resource, document.kind) == Some(&document.key)
     }
 
     pub(super) fn is_open(&self) -> bool {
@@ -117,7 +129,7 @@ impl Found {
 /// The shipment that an event of goods leaving means; two that fit are never guessed between.
 pub(super) fn choose(found: &[Found], document: &Document, warehouse: i64) -> Told<Choice> {
     let reference = document.reference.as_deref().unwrap_or_default();
-    let own: Vec<&Found> = found.iter().filter(|of| of.is_claimed_by(&document.key)).collect();
+    let own: Vec<&Found> = found.iter().filter(|of| of.is_claimed_by(document)).collect();
     match own.as_slice() {
         [] => {}
         [one] if one.state == "done" => return Ok(Choice::Done(one.name.clone())),
@@ -134,7 +146,10 @@ pub(super) fn choose(found: &[Found], document: &Document, warehouse: i64) -> To
         [one] => match one.claims.iter().find(|claim| claim.kind == document.kind) {
             None => Ok(Choice::Take((*one).clone())),
             Some(other) => {
-                let reason = format!("{} was begun for event {}, which is not finished", one.name, other.key);
+                let reason = format!(
+                    "{} was begun for event {}, which is not finished; if that one was given up, delete its note in Tryton",
+                    one.name, other.key
+                );
                 Err(reject("CONFLICT", reason))
             }
         },
@@ -166,4 +181,104 @@ fn nothing_open(found: &[Found], open: &[&Found], reference: &str, site: &str, w
 pub(super) fn ambiguous(reference: &str, several: &[&Found]) -> Outcome {
     let names: Vec<&str> = several.iter().map(|of| of.name.as_str()).collect();
     reject("AMBIGUOUS_DOCUMENT", format!("Tryton has several for {reference}: {}", names.join(", ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn found(id: i64, state: &str, is_named: bool, shipped_by: &[&str]) -> Found {
+        let row = json!({"id": id, "number": id.to_string(), "state": state, "warehouse": 5, "warehouse_storage": 3, "warehouse_output": 2});
+        let claim = |key: &&str| Claim {
+            resource: format!("stock.shipment.out,{id}"),
+            kind: "shipped".to_owned(),
+            key: (*key).to_owned(),
+            more: Value::Null,
+        };
+        let claims: Vec<Claim> = shipped_by.iter().map(claim).collect();
+        Found::read("stock.shipment.out", &row, is_named, &claims).unwrap()
+    }
+
+    fn document(key: &str) -> Document {
+        Document {
+            key: key.to_owned(),
+            event_id: key.to_owned(),
+            kind: "shipped",
+            site: "DC01".to_owned(),
+            date: "2026-11-23".to_owned(),
+            reference: Some("WEB-1".to_owned()),
+            number: None,
+            source: String::new(),
+            trace: String::new(),
+            without_document: "refuse",
+            lines: Vec::new(),
+        }
+    }
+
+    fn chosen(found: &[Found], key: &str) -> String {
+        match choose(found, &document(key), 5) {
+            Ok(Choice::Done(name)) => format!("done by {name}"),
+            Ok(Choice::Ask(reason)) => format!("ask: {reason}"),
+            Ok(Choice::Take(one)) => format!("take {}", one.id),
+            Err(Outcome::Rejected { code, .. }) => code,
+            Err(other) => format!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn what_carries_the_event_is_it_whatever_else_there_is() {
+        let orders = [found(3, "done", true, &["a"]), found(51, "waiting", false, &[])];
+
+        assert_eq!(chosen(&orders, "a"), "done by stock.shipment.out 3");
+        assert_eq!(chosen(&orders, "b"), "take 51", "the backorder has no reference of its own");
+        assert_eq!(chosen(&[found(3, "picked", true, &["a"])], "a"), "take 3");
+        assert!(chosen(&[found(3, "cancelled", true, &["a"])], "a").starts_with("ask"));
+    }
+
+    #[test]
+    fn two_that_fit_are_never_guessed_between_and_one_of_another_event_is_left_to_it() {
+        assert_eq!(
+            chosen(&[found(3, "waiting", true, &[]), found(4, "waiting", true, &[])], "a"),
+            "AMBIGUOUS_DOCUMENT"
+        );
+        assert_eq!(
+            chosen(&[found(3, "done", true, &["a"]), found(4, "done", true, &["a"])], "a"),
+            "AMBIGUOUS_DOCUMENT"
+        );
+        assert_eq!(chosen(&[found(3, "assigned", true, &["b"])], "a"), "CONFLICT");
+        // Both reached for it, the other was first.
+        assert_eq!(chosen(&[found(3, "done", true, &["b", "a"])], "a"), "STATE");
+    }
+
+    #[test]
+    fn what_is_not_there_or_elsewhere_or_over_has_its_code() {
+        let elsewhere = Found { warehouse: 6, ..found(3, "waiting", true, &[]) };
+
+        assert_eq!(chosen(&[], "a"), "UNKNOWN_DOCUMENT");
+        assert_eq!(chosen(&[elsewhere], "a"), "CONFLICT");
+        assert_eq!(chosen(&[found(3, "done", true, &[])], "a"), "STATE");
+        assert_eq!(chosen(&[found(3, "cancelled", true, &[])], "a"), "STATE");
+    }
+
+    #[test]
+    fn from_every_state_buttons_lead_to_done() {
+        let way = |mut one: Found| {
+            let mut buttons = Vec::new();
+            while let Some((button, after)) = one.next() {
+                buttons.push(button);
+                after.clone_into(&mut one.state);
+            }
+            (one.state, buttons)
+        };
+        let one_step = Found { output: 3, ..found(1, "waiting", true, &[]) };
+
+        assert_eq!(
+            way(found(1, "draft", true, &[])),
+            ("done".to_owned(), vec!["wait", "assign_force", "pick", "pack", "do"])
+        );
+        assert_eq!(way(one_step), ("done".to_owned(), vec!["assign_force", "pack", "do"]));
+        assert_eq!(way(found(1, "shipped", true, &[])), ("done".to_owned(), vec!["do"]));
+    }
 }

@@ -7,9 +7,10 @@
 use serde_json::{Value, json};
 
 use super::{batch::Told, doing::Doing};
+use crate::consumers::erp::single::reject;
 
 /// Notes of one record that are read.
-const NOTES_MAX: usize = 200;
+const NOTES_MAX: usize = 1_000;
 /// First word of ours.
 const WORD: &str = "docksync";
 
@@ -21,6 +22,12 @@ pub(super) struct Claim {
     pub(super) kind: String,
     pub(super) key: String,
     pub(super) more: Value,
+}
+
+/// Whose a record is for this kind of event: who put the first note on it. Two that reach for one at the same time both leave a note.
+pub(super) fn owner<'c>(claims: &'c [Claim], resource: &str, kind: &str) -> Option<&'c str> {
+    let first = claims.iter().find(|claim| claim.resource == resource && claim.kind == kind);
+    first.map(|claim| claim.key.as_str())
 }
 
 fn read(row: &Value) -> Option<Claim> {
@@ -43,11 +50,24 @@ impl Doing<'_> {
         Ok(rows.iter().filter_map(read).collect())
     }
 
-    /// Puts our note on a record.
-    pub(super) async fn claim(&self, resource: &str, more: &Value) -> Told<()> {
+    /// Puts our note on a record; gives all of ours on it.
+    pub(super) async fn note(&self, resource: &str, more: &Value) -> Told<Vec<Claim>> {
         let (kind, key) = (self.document.kind, &self.document.key);
         let message = format!("{WORD} {kind} {key}\n{more}");
-        self.create("ir.note", vec![json!({"resource": resource, "message": message})]).await.map(drop)
+        self.create("ir.note", vec![json!({"resource": resource, "message": message})]).await?;
+        self.claims(vec![json!(resource)]).await
+    }
+
+    /// Makes a record ours; refused where another event was there first.
+    pub(super) async fn claim(&self, resource: &str, more: &Value) -> Told<()> {
+        let (kind, key) = (self.document.kind, &self.document.key);
+        let claims = self.note(resource, more).await?;
+        match owner(&claims, resource, kind) {
+            Some(owner) if owner != key => {
+                Err(reject("CONFLICT", format!("{resource} was taken for event {owner} at the same time")))
+            }
+            Some(_) | None => Ok(()),
+        }
     }
 }
 
@@ -67,5 +87,16 @@ mod tests {
         assert_eq!(of("docksync shipped k").unwrap().more, Value::Null);
         assert_eq!(of("call the customer"), None);
         assert_eq!(of("docksync"), None);
+    }
+
+    #[test]
+    fn a_record_is_whose_note_was_first() {
+        let note = |kind: &str, key: &str| {
+            read(&json!({"message": format!("docksync {kind} {key}"), "resource": "stock.shipment.out,3"})).unwrap()
+        };
+        let claims = [note("picked", "p"), note("shipped", "a"), note("shipped", "b")];
+
+        assert_eq!(owner(&claims, "stock.shipment.out,3", "shipped"), Some("a"));
+        assert_eq!(owner(&claims, "stock.shipment.out,4", "shipped"), None);
     }
 }

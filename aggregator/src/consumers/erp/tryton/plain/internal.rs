@@ -15,6 +15,8 @@ use crate::consumers::{LookUp, Outcome, erp::single::reject};
 
 const MODEL: &str = "stock.shipment.internal";
 const FIELDS: &[&str] = &["reference", "state", "number"];
+/// Pairs of places of one document: there are as many as stock statuses, and few.
+const LEGS_MAX: usize = 32;
 /// Buttons on the way from draft to done (trytond_stock 8.2, `shipment.py`).
 const WAY: [(&str, &str, &str); 4] = [
     ("request", "draft", "draft"),
@@ -57,8 +59,11 @@ impl Doing<'_> {
 
     /// Whether it was brought.
     pub(super) async fn find_internal(&self) -> Told<LookUp> {
-        let (base, legs) = self.internal().await?;
-        self.find_legs(&base, legs.len()).await
+        self.find_legs(&self.internal_reference()).await
+    }
+
+    fn internal_reference(&self) -> String {
+        if self.document.kind == "transferred" { self.transfer_reference() } else { self.document.key.clone() }
     }
 
     async fn internal(&self) -> Told<(String, Vec<Leg>)> {
@@ -83,8 +88,10 @@ impl Doing<'_> {
             };
             put(&mut legs, ends, good, good.quantity.abs());
         }
-        let base = if document.kind == "transferred" { self.transfer_reference() } else { document.key.clone() };
-        Ok((base, legs))
+        if legs.len() > LEGS_MAX {
+            return Err(reject("QUANTITY", format!("it moves goods between {} pairs of places", legs.len())));
+        }
+        Ok((self.internal_reference(), legs))
     }
 
     /// Where goods lie between two warehouses.
@@ -94,8 +101,8 @@ impl Doing<'_> {
     }
 
     /// Whether the legs under a reference are done.
-    pub(super) async fn find_legs(&self, base: &str, legs: usize) -> Told<LookUp> {
-        let rows = self.own_legs(base, legs).await?;
+    pub(super) async fn find_legs(&self, base: &str) -> Told<LookUp> {
+        let rows = self.own_legs(base, LEGS_MAX).await?;
         let is_done = !rows.is_empty() && rows.iter().all(|row| row["state"] == "done");
         // What is not done has moved nothing, and is taken up when the event goes again.
         Ok(if is_done { LookUp::Found(names(&rows)) } else { LookUp::Absent })

@@ -24,7 +24,7 @@ impl Doing<'_> {
         let warehouse = self.warehouse(&self.document.site).await?;
         let goods = self.goods(&warehouse).await?;
         let mut shipment = self.being_picked(warehouse.id).await?;
-        let is_known = shipment.is_claimed_by(&self.document.key);
+        let is_known = shipment.has_note_of(&self.document.key);
         if !shipment.is_before_pick() {
             // Late news of goods that are further on already.
             return Ok(ended(is_known, shipment.name));
@@ -34,9 +34,7 @@ impl Doing<'_> {
             // Those of a draft are made when it waits.
             let planned = if shipment.state == "draft" { moves } else { shipment.planned(&moves) };
             super::fill::check_matched(&planned, &goods, &shipment.name)?;
-            self.claim(&shipment.resource, &told(&goods)).await?;
-            let resource = vec![json!(shipment.resource)];
-            shipment.claims = self.claims(resource).await?;
+            shipment.claims = self.note(&shipment.resource, &told(&goods)).await?;
         }
         let picked = picked(&shipment);
         if !self.is_complete(&shipment, &picked).await? {
@@ -71,14 +69,14 @@ impl Doing<'_> {
     pub(super) async fn find_picked(&self) -> Told<LookUp> {
         let Some(reference) = &self.document.reference else { return Ok(LookUp::Absent) };
         let found = self.shipments(reference).await?;
-        let own = found.iter().find(|of| of.is_claimed_by(&self.document.key) && !of.is_before_pick());
+        let own = found.iter().find(|of| of.has_note_of(&self.document.key) && !of.is_before_pick());
         Ok(own.map_or(LookUp::Absent, |own| LookUp::Found(own.name.clone())))
     }
 
     async fn being_picked(&self, warehouse: i64) -> Told<Found> {
         let Some(reference) = self.document.reference.as_deref() else { return Err(self.nothing_for()) };
         let found = self.shipments(reference).await?;
-        if let Some(own) = found.iter().find(|of| of.is_claimed_by(&self.document.key)) {
+        if let Some(own) = found.iter().find(|of| of.has_note_of(&self.document.key)) {
             return Ok(own.clone());
         }
         let here: Vec<&Found> =

@@ -71,7 +71,7 @@ impl Doing<'_> {
     pub(super) async fn find_received(&self) -> Told<LookUp> {
         match self.own(MODEL, FIELDS).await? {
             Some(own) => Ok(if own.state == "done" { LookUp::Found(own.name) } else { LookUp::Absent }),
-            None => self.find_legs(&self.transfer_reference(), 1).await,
+            None => self.find_legs(&self.transfer_reference()).await,
         }
     }
 
@@ -219,7 +219,7 @@ impl Doing<'_> {
         let Some(transit) = self.shared.facts.transit else { return Err(self.nothing_for()) };
         let legs = legs(transit);
         // What is begun already must not be counted against itself.
-        if matches!(self.find_legs(&base, legs.len()).await?, LookUp::Found(_)) {
+        if matches!(self.find_legs(&base).await?, LookUp::Found(_)) {
             return self.take_legs(&base, &legs).await;
         }
         let left = self.in_transit(transit, &base).await?;

@@ -12,6 +12,7 @@ use super::{
     batch::Told,
     catalog::{Warehouse, id_of},
     choose::{Found, ambiguous},
+    claim::owner,
     doing::{Doing, Goods, date, exact},
     fill::Move,
     receiving::Incoming,
@@ -73,7 +74,7 @@ impl Doing<'_> {
         let claims = self.claims(resources).await?;
         let is_own = |row: &&Value| {
             let resource = format!("{MODEL},{}", row["id"]);
-            claims.iter().any(|claim| claim.resource == resource && claim.key == self.document.key)
+            owner(&claims, &resource, self.document.kind) == Some(&self.document.key)
         };
         Ok(rows.iter().find(is_own).and_then(|row| Incoming::read(MODEL, row)))
     }

@@ -72,7 +72,7 @@ impl Doing<'_> {
     pub(super) async fn find_shipped(&self) -> Told<LookUp> {
         let Some(reference) = &self.document.reference else { return Ok(LookUp::Absent) };
         let found = self.shipments(reference).await?;
-        let own: Vec<&Found> = found.iter().filter(|of| of.is_claimed_by(&self.document.key)).collect();
+        let own: Vec<&Found> = found.iter().filter(|of| of.is_claimed_by(self.document)).collect();
         match own.as_slice() {
             [one] if one.state == "done" => {
                 let rest = self.document.lines.iter().any(|line| line.short == Some("cancel"));
@@ -119,7 +119,7 @@ impl Doing<'_> {
         }
         let mut all = self.moves_of(&shipment.resource).await?;
         fill::check_matched(&shipment.planned(&all), goods, &shipment.name)?;
-        if !shipment.is_claimed_by(&self.document.key) {
+        if !shipment.has_note_of(&self.document.key) {
             self.claim(&shipment.resource, &json!({"number": self.document.number})).await?;
         }
         let (mut planned, mut commands) = self.filled(&shipment, &all, goods).await?;
