@@ -199,6 +199,19 @@ impl Doing<'_> {
         Ok(Goods { product, quantity, lot, place, to_place, is_rest_cancelled, label })
     }
 
+    /// Goods of a product that Tryton itself told of.
+    pub(super) async fn goods_like(
+        &self,
+        product: i64,
+        quantity: Decimal,
+        lot: Option<i64>,
+        place: Option<i64>,
+    ) -> Told<Goods> {
+        let label = format!("product {product}");
+        let product = Product { id: product, code: label.clone(), unit: self.own_unit(product).await? };
+        Ok(Goods { product, quantity, lot, place, to_place: None, is_rest_cancelled: false, label })
+    }
+
     /// The reference of a document that is its own: the key, behind the number of a transfer where it belongs to one.
     pub(super) fn transfer_reference(&self) -> String {
         match &self.document.reference {

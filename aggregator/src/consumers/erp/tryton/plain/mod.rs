@@ -21,6 +21,7 @@ pub(crate) mod double;
 mod fill;
 mod internal;
 mod meaning;
+mod output;
 mod picking;
 mod receiving;
 mod rest;

@@ -10,7 +10,6 @@ use serde_json::{Value, json};
 
 use super::{
     batch::Told,
-    catalog::Product,
     choose::{Found, ambiguous},
     doing::{Doing, Goods},
     shipping::MODEL,
@@ -42,19 +41,7 @@ impl Doing<'_> {
         }
         let mut all = Vec::with_capacity(picked.len());
         for part in picked {
-            let product =
-                Product { id: part.product, code: part.product.to_string(), unit: self.own_unit(part.product).await? };
-            let label = product.code.clone();
-            let (lot, place) = (part.lot, part.place);
-            all.push(Goods {
-                product,
-                quantity: part.quantity,
-                lot,
-                place,
-                to_place: None,
-                is_rest_cancelled: false,
-                label,
-            });
+            all.push(self.goods_like(part.product, part.quantity, part.lot, part.place).await?);
         }
         let mut shipment = self.prepare_shipment(shipment, &all, &day).await?;
         while shipment.is_before_pick() {

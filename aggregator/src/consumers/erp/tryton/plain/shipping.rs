@@ -3,7 +3,6 @@
 //! Physical truth wins: goods that left are booked whether or not Tryton thought them there (`assign_force`). Quantities are written
 //! before the pick, absolute, so that writing them twice is writing them once.
 
-use rust_decimal::Decimal;
 use serde_json::{Value, json};
 
 use super::{
@@ -12,7 +11,6 @@ use super::{
     choose::{Choice, Found, choose},
     doing::{Doing, Goods, date},
     fill::{self, End, Move},
-    internal::{Leg, put},
 };
 use crate::consumers::{LookUp, Outcome, erp::single::reject};
 
@@ -122,13 +120,13 @@ impl Doing<'_> {
         if !shipment.has_note_of(&self.document.key) {
             self.claim(&shipment.resource, &json!({"number": self.document.number})).await?;
         }
-        let (mut planned, mut commands) = self.filled(&shipment, &all, goods).await?;
+        let mut commands = self.filled(&shipment, &all, goods).await?;
         if let Some(button) = shipment.way_back().filter(|_| !commands.is_empty()) {
             self.press(MODEL, button, vec![shipment.id]).await?;
             shipment = self.again(&shipment).await?;
             // Going back makes the moves anew.
             all = self.moves_of(&shipment.resource).await?;
-            (planned, commands) = self.filled(&shipment, &all, goods).await?;
+            commands = self.filled(&shipment, &all, goods).await?;
         }
         if shipment.state == "shipped" && !commands.is_empty() {
             let reason = format!("{} was handed over in Tryton with other quantities", shipment.name);
@@ -139,18 +137,17 @@ impl Doing<'_> {
             values[shipment.planned_field()] = commands.into();
         }
         if shipment.is_picked() {
-            self.correct_output(&shipment, &all, &planned, goods).await?;
+            self.correct_output(&shipment, &all, goods).await?;
         }
         self.write(MODEL, shipment.id, values).await?;
         Ok(shipment)
     }
 
-    async fn filled(&self, shipment: &Found, all: &[Move], goods: &[Goods]) -> Told<(Vec<Move>, Vec<Value>)> {
+    async fn filled(&self, shipment: &Found, all: &[Move], goods: &[Goods]) -> Told<Vec<Value>> {
         let planned = shipment.planned(all);
         let is_picked = shipment.is_picked();
         let pieces = fill::pieces(goods, |good| if is_picked { None } else { good.place });
-        let commands = self.commands(&planned, &pieces, End::From).await?;
-        Ok((planned, commands))
+        self.commands(&planned, &pieces, End::From).await
     }
 
     /// Commands that deal pieces out to moves.
@@ -179,47 +176,6 @@ impl Doing<'_> {
         let claims = shipment.claims.clone();
         let found = rows.first().and_then(|row| Found::read(MODEL, row, shipment.is_named, &claims));
         found.ok_or_else(|| reject("UNKNOWN_DOCUMENT", format!("{} is not there any more", shipment.name)))
-    }
-
-    /// Brings what stands in the output place in line with what left it, before it leaves. The pick is done and stays done: goods that
-    /// were picked and did not go are back in the storage place, and goods that went unpicked came from there.
-    async fn correct_output(&self, shipment: &Found, all: &[Move], planned: &[Move], goods: &[Goods]) -> Told<()> {
-        let picked = fill::sums(all.iter().filter(|of| of.to == shipment.output && of.state == "done"));
-        let mut legs: Vec<Leg> = Vec::new();
-        for product in planned.iter().map(|of| of.product).collect::<std::collections::BTreeSet<_>>() {
-            let Some(good) = goods.iter().find(|good| good.product.id == product) else { continue };
-            let of_product = |lot: Option<i64>| {
-                let went = |good: &&Goods| good.product.id == product && (lot.is_none() || good.lot == lot);
-                goods.iter().filter(went).map(|good| good.quantity).sum::<Decimal>()
-            };
-            let has_lots = goods.iter().any(|good| good.product.id == product && good.lot.is_some());
-            let lots: Vec<Option<i64>> = if has_lots {
-                let named = goods.iter().filter(|g| g.product.id == product).map(|g| g.lot);
-                let there = picked.keys().filter(|(of, _)| *of == product).map(|(_, lot)| *lot);
-                named.chain(there).collect::<std::collections::BTreeSet<_>>().into_iter().collect()
-            } else {
-                vec![None]
-            };
-            for lot in lots {
-                let was: Decimal = picked
-                    .iter()
-                    .filter(|((of, own), _)| *of == product && (!has_lots || *own == lot))
-                    .map(|(_, quantity)| *quantity)
-                    .sum();
-                let surplus = was - of_product(lot);
-                let ends = if surplus > Decimal::ZERO {
-                    (shipment.output, shipment.storage)
-                } else {
-                    (shipment.storage, shipment.output)
-                };
-                put(&mut legs, ends, &Goods { lot, ..good.clone() }, surplus.abs());
-            }
-        }
-        let base = format!("{}/out", self.document.key);
-        match self.take_legs(&base, &legs).await? {
-            Outcome::Applied(_) | Outcome::AlreadyApplied(_) => Ok(()),
-            other => Err(other),
-        }
     }
 
     /// Presses what is left of the way to done.
