@@ -359,7 +359,12 @@ impl Shell {
                 tracing::warn!(reason = refuse.reason.as_str(), expected = refuse.expected, "centre refused a frame");
                 SendInput::Refuse(refuse)
             }
-            Frame::Hello(_) | Frame::Batch(_) | Frame::Beat(_) | Frame::Unavailable(_) => return Ok(()),
+            Frame::Hello(_)
+            | Frame::Batch(_)
+            | Frame::Beat(_)
+            | Frame::Unavailable(_)
+            | Frame::Question(_)
+            | Frame::Answer(_) => return Ok(()),
         };
         self.feed(input).await
     }

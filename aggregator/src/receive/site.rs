@@ -211,7 +211,7 @@ impl SiteTask {
                 inbound.done.ack();
                 Ok(())
             }
-            Frame::Grant(_) | Frame::Mark(_) | Frame::Refuse(_) => {
+            Frame::Grant(_) | Frame::Mark(_) | Frame::Refuse(_) | Frame::Question(_) | Frame::Answer(_) => {
                 inbound.done.ack();
                 Ok(())
             }
