@@ -40,7 +40,7 @@ use crate::{
         StatusRoom,
         facts::{FeedTrouble, FeedView, Watch},
     },
-    uplink::{Uplink, UplinkFacts},
+    uplink::{Uplink, UplinkFacts, fates::Fates},
 };
 
 const ACTIONS_MAX: usize = 32;
@@ -111,7 +111,7 @@ async fn serve(config: Config, queue: &Queue, main: &Path, journal: &Journal) ->
     let address = format!("{}:{}", config.centre.host, config.centre.port);
     let (facts, link_facts) = watch::channel(UplinkFacts::new(&address, Timestamp::now()));
     let (files_waiting_in, files_waiting) = watch::channel(0);
-    let try_now = Arc::new(Notify::new());
+    let (try_now, fates) = (Arc::new(Notify::new()), Fates::default());
     let mut sender = SenderConfig::new(&host());
     sender.reconnect_max = u64::try_from(config.centre.reconnect_max.as_millis()).unwrap_or(u64::MAX);
     sender.spread = sender.spread.min(sender.reconnect_max);
@@ -121,6 +121,7 @@ async fn serve(config: Config, queue: &Queue, main: &Path, journal: &Journal) ->
         centre: Some((config.centre.host.clone(), config.centre.port)),
         config: sender,
         facts,
+        fates: fates.clone(),
         try_now: Arc::clone(&try_now),
         files_waiting,
     };
@@ -147,6 +148,7 @@ async fn serve(config: Config, queue: &Queue, main: &Path, journal: &Journal) ->
         },
         queue: queue.clone(),
         uplink: link_facts.clone(),
+        fates,
         feeds: {
             let live = live.clone();
             Arc::new(move || live.feeds().into_iter().map(feed_view).collect())

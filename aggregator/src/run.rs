@@ -44,6 +44,7 @@ use crate::{
     },
     receive::{
         self, Progress, Receive, Revoked, Shared, StoredLink, Views,
+        answer::Answering,
         broker::{Broker, BrokerSettings},
         listener::{Listener, ListenerLimits},
         recovery::Recovery,
@@ -136,6 +137,7 @@ async fn serve(config: &Config) -> anyhow::Result<()> {
             Arc::new(move |site, nonce| asked((site, nonce)))
         },
         wants: wants.clone(),
+        answering: Answering::new(config.consumers.iter().filter(|c| c.is_erp).map(|c| c.name.clone())),
         revoked: revoked_sites.clone(),
         kept: config.state_dir.join("kept"),
         active: std::sync::atomic::AtomicUsize::new(0),

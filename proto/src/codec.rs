@@ -30,7 +30,7 @@ pub const BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
 pub const COLUMNS_BYTES_MAX: usize = 4 * 1024 * 1024 - 4096;
 /// Most bytes that the events of a batch may come to, once every column is laid out.
 pub const PLAIN_BYTES_MAX: usize = 64 * 1024 * 1024;
-/// Most bytes of a control body (hello, grant, mark, refuse, beat).
+/// Most bytes of a control body (hello, grant, mark, refuse, beat, question, answer).
 pub const CONTROL_BYTES_MAX: usize = 64 * 1024;
 
 const ZSTD_LEVEL: i32 = 1;

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     codec::{self, CodecError},
+    fate::{Answer, Question},
     identity::{Chain, Incarnation},
 };
 
@@ -266,6 +267,10 @@ pub enum Frame {
     Beat(Beat),
     /// Events that are gone.
     Unavailable(Unavailable),
+    /// What became of events.
+    Question(Question),
+    /// Answer to it.
+    Answer(Answer),
 }
 
 /// Why bytes are not a frame that may be used.
@@ -321,6 +326,8 @@ impl Frame {
             Self::Refuse(_) => 5,
             Self::Beat(_) => 6,
             Self::Unavailable(_) => 7,
+            Self::Question(_) => 8,
+            Self::Answer(_) => 9,
         }
     }
 
@@ -340,6 +347,8 @@ impl Frame {
             Self::Refuse(m) => codec::encode_control(m),
             Self::Beat(m) => codec::encode_control(m),
             Self::Unavailable(m) => codec::encode_control(m),
+            Self::Question(m) => codec::encode_control(m),
+            Self::Answer(m) => codec::encode_control(m),
         }
     }
 
@@ -352,6 +361,8 @@ impl Frame {
             5 => codec::decode_control(body).map(Self::Refuse),
             6 => codec::decode_control(body).map(Self::Beat),
             7 => codec::decode_control(body).map(Self::Unavailable),
+            8 => codec::decode_control(body).map(Self::Question),
+            9 => codec::decode_control(body).map(Self::Answer),
             found => return Err(FrameError::Kind { found }),
         };
         read.map_err(FrameError::Body)

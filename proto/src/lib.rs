@@ -6,6 +6,7 @@ pub mod canonical;
 pub mod codec;
 pub mod codes;
 pub mod event;
+pub mod fate;
 pub mod frame;
 pub mod identity;
 pub mod link;

@@ -20,9 +20,9 @@ pub enum Leaf {
     UpBatch,
     /// Opening of the way up.
     UpHello,
-    /// Heartbeat with control totals.
+    /// Heartbeat with control totals, and questions what became of events.
     UpBeat,
-    /// Grants, marks and refusals by the centre.
+    /// Grants, marks, refusals and answers by the centre.
     UpMark,
     /// Orders and master data for the site.
     DownBatch,

@@ -8,6 +8,7 @@ use std::{fs, path::PathBuf};
 use docksync_proto::{
     codec::{self, BatchEncoder},
     event::{Action, Event, EventTime, EventType, Line, Precision, RefKind, Reference},
+    fate::{Answer, Fate, FateState, Question},
     frame::{Batch, BatchHead, Beat, DayTotal, Frame, Grant, Hello, Mark, Refuse, RefuseReason, Unavailable},
     identity::{self, Chain, Incarnation},
     site::SiteId,
@@ -41,6 +42,20 @@ fn event() -> Event {
     event
 }
 
+/// One fate of each state: their order on the wire is frozen.
+fn fates() -> Vec<Fate> {
+    use FateState::{Applied, Behind, LeftOut, NoErp, NotHeld, OnTheWay, Parked, Test};
+    let fate = |state: FateState, is_repeat| Fate {
+        seq: if is_repeat { 6 } else { 5 },
+        destination: "erp".to_owned(),
+        state,
+        is_repeat,
+        text: state.as_str().to_owned(),
+    };
+    let states = [NotHeld, NoErp, OnTheWay, Applied, Parked, Behind, LeftOut, Test];
+    states.into_iter().map(|state| fate(state, false)).chain([fate(Applied, true)]).collect()
+}
+
 fn frames() -> Vec<(&'static str, Frame)> {
     let start = Chain::start(&SiteId::new("DC1").unwrap(), Incarnation([1; 16]));
     let mut encoder = BatchEncoder::new();
@@ -48,6 +63,7 @@ fn frames() -> Vec<(&'static str, Frame)> {
     let chain_after = start.next(1, id, &digests.payload);
     let head = BatchHead { epoch: 1, session: 7, first: 1, count: 1, chain_before: start, chain_after };
     vec![
+        ("answer", Frame::Answer(Answer { epoch: 1, session: 7, first: 5, last: 6, fates: fates() })),
         ("batch", Frame::Batch(Batch { head, events: encoder.finish().unwrap() })),
         (
             "beat",
@@ -118,6 +134,7 @@ fn frames() -> Vec<(&'static str, Frame)> {
                 want: vec![(1, 2)],
             }),
         ),
+        ("question", Frame::Question(Question { epoch: 1, session: 7, first: 5, last: 9 })),
         (
             "refuse",
             Frame::Refuse(Refuse { epoch: 1, session: 7, expected: 5, reason: RefuseReason::Gap, nonce: [0; 16] }),

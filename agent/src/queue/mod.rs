@@ -17,6 +17,7 @@
 //! | held lines or refused | resolved by a later file or a person |
 
 pub mod capture;
+mod content;
 mod known;
 mod read;
 mod schema;
@@ -25,6 +26,7 @@ mod writer;
 
 use std::path::PathBuf;
 
+pub use content::{Content, EventName, EventRow};
 pub use read::{BatchRow, FileFilter, FileRow, HistoryRow, Reader, Verified};
 pub use writer::{Counts, Queue, QueueConfig};
 

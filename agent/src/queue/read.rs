@@ -112,7 +112,7 @@ pub struct Verified {
 /// A connection for reading.
 #[derive(Debug)]
 pub struct Reader {
-    db: Connection,
+    pub(super) db: Connection,
     path: PathBuf,
 }
 
@@ -128,7 +128,7 @@ impl Reader {
         Ok(Self { db: schema::open_reader(path)?, path: path.to_owned() })
     }
 
-    fn sql(&self, source: rusqlite::Error) -> QueueError {
+    pub(super) fn sql(&self, source: rusqlite::Error) -> QueueError {
         QueueError::Sqlite { path: self.path.clone(), what: "read", source }
     }
 
@@ -418,7 +418,7 @@ fn batch_row(row: &Row<'_>) -> rusqlite::Result<BatchRow> {
 fn file_row(row: &Row<'_>) -> rusqlite::Result<FileRow> {
     let state = match row.get::<_, i64>(4)? {
         store::CLAIMED => "claimed",
-        store::CAPTURED => "captured",
+        store::CAPTURED => store::CAPTURED_WORD,
         store::REFUSED => "refused",
         _ => "duplicate",
     };

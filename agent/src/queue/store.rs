@@ -1,6 +1,9 @@
 //! What the writer does inside a transaction.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use docksync_proto::{identity::Chain, link::SenderState, site::SiteId};
 use rusqlite::{Connection, OptionalExtension as _, params};
@@ -12,6 +15,8 @@ use super::{
 
 pub(super) const CLAIMED: i64 = 1;
 pub(super) const CAPTURED: i64 = 2;
+/// The word for it.
+pub(super) const CAPTURED_WORD: &str = "captured";
 pub(super) const REFUSED: i64 = 3;
 pub(super) const DUPLICATE: i64 = 4;
 /// Code under which a file waits to be read again because a stored batch of it is damaged.
@@ -329,8 +334,10 @@ pub(super) fn rebase(
         .query_map([], |r| r.get(0))?
         .collect::<rusqlite::Result<_>>()?;
     db.execute_batch("DROP TABLE renumbered")?;
+    let mut files: BTreeMap<i64, (u64, u64)> = BTreeMap::new();
     for first in firsts {
-        let body: Vec<u8> = db.query_row("SELECT body FROM batch WHERE first = ?1", [first], |r| r.get(0))?;
+        let (file, body): (i64, Vec<u8>) =
+            db.query_row("SELECT file, body FROM batch WHERE first = ?1", [first], |r| Ok((r.get(0)?, r.get(1)?)))?;
         let Ok(events) = docksync_proto::codec::decode_batch(&body) else {
             // A damaged batch cannot be sent.
             give_up(db, known, first)?;
@@ -344,12 +351,25 @@ pub(super) fn rebase(
         // Numbers only shrink, so a new number is never one that is still in use.
         db.prepare_cached("UPDATE batch SET first = ?2, chain_before = ?3, chain_after = ?4 WHERE first = ?1")?
             .execute(params![first, number(next), before.0, chain.0])?;
+        let start = next;
         next += events.len() as u64;
+        files.entry(file).or_insert((start, start)).1 = next - 1;
     }
+    renumber_files(db, &files)?;
     state.head = next - 1;
     state.head_chain = chain;
     db.execute("DELETE FROM day_start", [])?;
     save_state(db, state)
+}
+
+/// Gives files the numbers that their events have now; those whose events are gone have none.
+fn renumber_files(db: &Connection, files: &BTreeMap<i64, (u64, u64)>) -> rusqlite::Result<()> {
+    db.execute("UPDATE file SET first_seq = NULL, last_seq = NULL WHERE first_seq IS NOT NULL", [])?;
+    let mut renumber = db.prepare_cached("UPDATE file SET first_seq = ?2, last_seq = ?3 WHERE id = ?1")?;
+    for (file, (first, last)) in files {
+        renumber.execute(params![file, number(*first), number(*last)])?;
+    }
+    Ok(())
 }
 
 /// Deletes payloads through `through` that were captured before `before_ms`; gives how many batches.

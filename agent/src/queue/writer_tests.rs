@@ -213,6 +213,36 @@ fn a_rebase_numbers_from_one_and_keeps_every_event() {
 }
 
 #[test]
+fn a_file_gives_its_own_events_by_pages_also_after_a_rebase() {
+    let dir = tempfile::tempdir().unwrap();
+    let queue = Queue::open(config(dir.path())).unwrap();
+    let (one, other) = (begun(&queue, "a.csv", 1), begun(&queue, "b.csv", 2));
+    let one = append(&queue, chunk(one, 0..10, 1)).unwrap().file;
+    append(&queue, chunk(other, 10..15, 1)).unwrap();
+    append(&queue, chunk(Of::Known(one), 15..20, 2)).unwrap();
+    let reader = Reader::open(queue.path()).unwrap();
+    let seqs = |skip, limit| {
+        let content = reader.content(&reader.file(one).unwrap().unwrap(), skip, limit).unwrap();
+        (content.kept, content.events.iter().map(|event| event.seq).collect::<Vec<_>>())
+    };
+
+    assert_eq!(seqs(8, 4), (15, vec![9, 10, 16, 17]));
+    assert_eq!(seqs(15, 4), (15, vec![]));
+    let first = reader.content(&reader.file(one).unwrap().unwrap(), 0, 1).unwrap().events.remove(0);
+    assert!(first.name.is_some_and(|name| name.event_type == "pick_confirmed" && !name.document.is_empty()));
+    assert_eq!(reader.captured_lately(5).unwrap().len(), 2);
+
+    // The first batch goes, and what is left is numbered anew.
+    let mut state = queue.head().borrow().clone();
+    state.marked = 10;
+    queue.save_link(state.clone()).unwrap();
+    queue.prune(10, Timestamp::MAX).unwrap();
+    (state.epoch, state.marked) = (2, 0);
+    queue.rebase(state).unwrap();
+    assert_eq!(seqs(0, 9), (5, vec![6, 7, 8, 9, 10]));
+}
+
+#[test]
 fn a_damaged_batch_is_given_up_and_its_events_can_be_captured_again() {
     let dir = tempfile::tempdir().unwrap();
     let queue = Queue::open(config(dir.path())).unwrap();

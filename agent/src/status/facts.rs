@@ -118,6 +118,8 @@ pub struct StoreFacts {
     pub files_total: u64,
     /// The oldest of these.
     pub files: Vec<FileFacts>,
+    /// Files that brought events lately, newest first.
+    pub recent: Vec<FileRow>,
     /// What happened lately, newest first.
     pub history: Vec<HistoryRow>,
 }

@@ -5,11 +5,12 @@ use std::{collections::BTreeMap, path::Path, sync::atomic::Ordering};
 use jiff::{Timestamp, tz::TimeZone};
 
 use super::{
+    events::EVENTS_SHOWN,
     facts::{CountFacts, Facts, FileFacts, SiteCard, StoreFacts},
     snapshot::{FileView, Snapshot, file, snapshot},
 };
 use crate::{
-    queue::{Counts, FileFilter, QueueError, Reader, capture::FileId},
+    queue::{Content, Counts, FileFilter, QueueError, Reader, capture::FileId},
     reload::Standing,
 };
 
@@ -19,6 +20,8 @@ const FILES_SHOWN: u32 = 20;
 const LINES_SHOWN: u32 = 3;
 /// Bad lines on the page of a file.
 const LINES_OF_FILE: u32 = 100;
+/// Files that brought events, as the page lists them.
+const RECENT_SHOWN: u32 = 6;
 const HISTORY_SHOWN: u32 = 20;
 /// Under this name the beginnings of the states outlive a restart.
 pub(super) const SINCE_NAME: &str = "status";
@@ -46,19 +49,21 @@ pub(super) fn store(reader: &Reader, now: Timestamp, zone: &TimeZone) -> Result<
         last_file_at: at(last.and_then(|file| file.ended_ms)),
         files_total: reader.files_needing_person()?,
         files,
+        recent: reader.captured_lately(RECENT_SHOWN)?,
         history: reader.history(HISTORY_SHOWN)?,
     })
 }
 
-/// One file with its bad lines.
+/// One file with its bad lines, and its events behind the first `skip`.
 ///
 /// # Errors
 /// [`QueueError`] where the database cannot answer.
-pub(super) fn one_file(path: &Path, id: FileId) -> Result<Option<FileView>, QueueError> {
+pub(super) fn one_file(path: &Path, id: FileId, skip: u64) -> Result<Option<(FileView, Content)>, QueueError> {
     let reader = Reader::open(path)?;
     let Some(row) = reader.file(id)? else { return Ok(None) };
+    let content = reader.content(&row, skip, EVENTS_SHOWN)?;
     let held = reader.held(id, LINES_OF_FILE)?;
-    Ok(Some(file(&FileFacts { row, held })))
+    Ok(Some((file(&FileFacts { row, held }), content)))
 }
 
 /// The beginnings of the states, as they were stored.

@@ -10,7 +10,9 @@
 //! It does not: change files or the queue, save for the beginnings of states and the history; serve the network (a
 //! listener beyond loopback is refused).
 
+pub mod events;
 pub mod facts;
+pub mod file_page;
 mod gather;
 pub mod headline;
 mod line_states;
@@ -47,11 +49,11 @@ use self::{
 };
 use crate::{
     queue::{
-        Queue, Reader,
+        Content, Queue, Reader,
         capture::{CaptureStore as _, FileId},
     },
     reload::Standing,
-    uplink::UplinkFacts,
+    uplink::{UplinkFacts, fates::Fates},
 };
 
 /// How often the view is made anew.
@@ -118,6 +120,8 @@ pub struct StatusRoom {
     pub queue: Queue,
     /// Facts of the uplink.
     pub uplink: watch::Receiver<UplinkFacts>,
+    /// What head office says of events, and what it is to be asked.
+    pub fates: Fates,
     /// Facts of the folders, now.
     pub feeds: Arc<dyn Fn() -> Vec<FeedView> + Send + Sync>,
     /// Where requests of people go.
@@ -154,7 +158,8 @@ impl StatusRoom {
         let desk = web::Desk {
             snapshot,
             actions: self.actions,
-            file: Arc::new(move |id| read_file(&path, id)),
+            file: Arc::new(move |id, skip| read_file(&path, id, skip)),
+            fates: self.fates,
             csrf: self.csrf.into(),
             hosts: Arc::new(web::hosts(listen, &self.hosts)),
             clock: self.clock,
@@ -201,8 +206,8 @@ async fn look(mut watcher: Watcher) -> Result<(Watcher, Arc<Snapshot>), StatusEr
     .map_err(|_| StatusError::Reader)
 }
 
-fn read_file(path: &Path, id: FileId) -> Option<snapshot::FileView> {
-    gather::one_file(path, id)
+fn read_file(path: &Path, id: FileId, skip: u64) -> Option<(snapshot::FileView, Content)> {
+    gather::one_file(path, id, skip)
         .inspect_err(|error| tracing::warn!(error = gather::chain(error), "file could not be read for the page"))
         .ok()
         .flatten()

@@ -24,6 +24,7 @@ pub fn page(snap: &Snapshot, csrf: Option<&str>) -> Markup {
                 @if snap.files_total > 0 { (files(snap)) }
                 @if !snap.others.is_empty() { (others(snap)) }
                 (feeds(snap))
+                @if !snap.recent.is_empty() { (recent(snap)) }
             }
             div { (flow(snap)) (history(snap)) }
         }
@@ -32,46 +33,13 @@ pub fn page(snap: &Snapshot, csrf: Option<&str>) -> Markup {
     frame(snap, Some(5), &body)
 }
 
-/// One file that needs a person.
-pub fn file_page(snap: &Snapshot, file: &FileView, csrf: Option<&str>, note: Option<&str>) -> Markup {
-    let body = html! {
-        p { a href="/" { "Back to the overview" } }
-        @if let Some(note) = note { p .note role="status" { (note) } }
-        section .state.attention {
-            div .row {
-                (shape(Level::NeedsYou))
-                div {
-                    h1 { (file.name) }
-                    p { (file.cause) }
-                    dl .facts {
-                        dt { "Whose move" } dd { strong { (file.whose_action.as_str()) } " " span .mono { "[" (file.code) "]" } }
-                        dt { "Lies in" } dd .mono { (file.path) }
-                        @if let Some(at) = file.found_at { dt { "Found" } dd { (time(at, snap)) } }
-                        dt { "Rows" } dd { (rows(file)) }
-                        dt { "What to do" } dd { "Correct it in the WMS and export again, or correct the file and press Check again." }
-                    }
-                    @if let Some(token) = csrf { (file_forms(file, token)) }
-                }
-            }
-        }
-        section .panel {
-            h2 { "Lines that were held" }
-            @for line in &file.first { (held_line(line)) }
-            @if file.held > file.first.len() as i64 {
-                p .muted { "The first " (file.first.len()) " of " (file.held) " lines are shown." }
-            }
-        }
-    };
-    frame(snap, None, &body)
-}
-
 /// A page that says one thing: an answer to a form, or why there is nothing to see.
 pub fn message_page(snap: &Snapshot, title: &str, text: &str) -> Markup {
     let body = html! { section .panel { h1 { (title) } p { (text) } p { a href="/" { "Back to the overview" } } } };
     frame(snap, None, &body)
 }
 
-fn frame(snap: &Snapshot, refresh_secs: Option<u32>, body: &Markup) -> Markup {
+pub(super) fn frame(snap: &Snapshot, refresh_secs: Option<u32>, body: &Markup) -> Markup {
     let level = snap.headline.level;
     html! {
         (DOCTYPE)
@@ -166,7 +134,7 @@ fn retry(snap: &Snapshot, csrf: Option<&str>) -> Markup {
     }
 }
 
-fn hidden(token: &str) -> Markup {
+pub(super) fn hidden(token: &str) -> Markup {
     html! { input type="hidden" name="csrf" value=(token); }
 }
 
@@ -248,7 +216,7 @@ fn files(snap: &Snapshot) -> Markup {
     }
 }
 
-fn rows(file: &FileView) -> String {
+pub(super) fn rows(file: &FileView) -> String {
     let n = |n: i64| phrase::count(u64::try_from(n).unwrap_or(0));
     format!("{} rows: {} good, {} held.", n(file.lines), n(file.good), n(file.held))
 }
@@ -310,6 +278,27 @@ fn feed_row(feed: &FeedView, snap: &Snapshot) -> Markup {
     }
 }
 
+/// The way to the page of a file: there stands what became of each of its events.
+fn recent(snap: &Snapshot) -> Markup {
+    html! {
+        section .panel {
+            h2 { "Files stored lately" }
+            ul .plain {
+                @for file in &snap.recent {
+                    li {
+                        @if let Some(at) = file.at { (time_of_day(at, snap)) " " }
+                        a href={ "/files/" (file.id) } { (file.name) }
+                        " " span .muted {
+                            (phrase::counted(file.events, "event", "events"))
+                            @if file.is_through { ", each in the ERP or waiting for a person there" }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
 fn history(snap: &Snapshot) -> Markup {
     html! {
         section .panel {
@@ -327,49 +316,16 @@ fn history(snap: &Snapshot) -> Markup {
     }
 }
 
-fn held_line(line: &crate::queue::capture::HeldLine) -> Markup {
-    let place = match (line.line_no, line.column) {
-        (0, _) => "The whole file".to_owned(),
-        (no, 0) => format!("Line {no}"),
-        (no, column) => format!("Line {no}, column {column}"),
-    };
-    // The bad value is marked where it stands; a value that is not found so is told above anyway.
-    let parts = line.text.rsplit_once(line.found.as_str()).filter(|_| !line.found.is_empty());
-    html! {
-        p {
-            strong { (place) }
-            @if !line.field.is_empty() { " " span .mono { (line.field) } }
-            ": found " span .mono { "\"" (line.found) "\"" } ", expected " (line.expected) ". "
-            span .muted { "Whose move: " (super::headline::Owner::of_held(&line.owner).as_str()) " " span .mono { "[" (line.code) "]" } }
-        }
-        @if !line.text.is_empty() {
-            pre { @match parts { Some((before, after)) => { (before) mark { (line.found) } (after) }, None => (line.text) } }
-        }
-    }
-}
-
-fn file_forms(file: &FileView, token: &str) -> Markup {
-    html! {
-        form method="post" action={ "/files/" (file.id) "/retry" } { (hidden(token)) button { "Check again" } }
-        form method="post" action={ "/files/" (file.id) "/set-aside" } {
-            (hidden(token))
-            label for="reason" { "Reason (required)" }
-            input #reason name="reason" required maxlength="500" autocomplete="off";
-            " " button { "Set aside" }
-        }
-    }
-}
-
 fn since(at: Timestamp, snap: &Snapshot) -> Markup {
     let age = phrase::span(phrase::secs_between(at, snap.generated_at));
     html! { "since " (stamp(at, &phrase::clock(at, snap.generated_at, &snap.site.zone))) " (" (age) ")" }
 }
 
-fn time(at: Timestamp, snap: &Snapshot) -> Markup {
+pub(super) fn time(at: Timestamp, snap: &Snapshot) -> Markup {
     stamp(at, &phrase::moment(at, &snap.site.zone))
 }
 
-fn time_of_day(at: Timestamp, snap: &Snapshot) -> Markup {
+pub(super) fn time_of_day(at: Timestamp, snap: &Snapshot) -> Markup {
     stamp(at, &phrase::clock_exact(at, snap.generated_at, &snap.site.zone))
 }
 

@@ -1,7 +1,11 @@
 use std::path::{Path, PathBuf};
 
 use super::*;
-use crate::status::{samples, shape, snapshot};
+use crate::{
+    queue::Content,
+    status::{events, file_page::file_page, samples, shape, snapshot},
+    uplink::fates::Asking,
+};
 
 const CSS: &str = include_str!("style.css");
 
@@ -15,12 +19,26 @@ fn pages() -> Vec<(&'static str, String)> {
         .map(|(name, facts)| (*name, page(&snapshot::snapshot(facts), Some("token")).into_string()))
         .collect();
     let snap = snapshot::snapshot(&samples::needs_you());
-    pages.push(("file", file_page(&snap, &snap.files[0], Some("token"), None).into_string()));
+    let none = events::view(Content::default(), 0, 0, true, |_, _| unreachable!("nothing is looked up"));
+    pages.push(("file", file_page(&snap, &snap.files[0], &none, Some("token"), None).into_string()));
+    for (name, shown) in [("file-events", shown(true, Asking::Asked)), ("file-offline", shown(false, Asking::Asked))] {
+        let file = snapshot::file(&samples::good_file());
+        pages.push((name, file_page(&snap, &file, &shown, Some("token"), None).into_string()));
+    }
     pages
 }
 
+/// Events of which the last is not at head office yet.
+fn shown(is_link_up: bool, asking: Asking) -> events::EventsView {
+    events::view(samples::content(), 0, 918_191, is_link_up, |first, _| samples::fates(first, asking))
+}
+
+fn html_of(shown: &events::EventsView, file: &snapshot::FileView, csrf: Option<&str>) -> String {
+    file_page(&snapshot::snapshot(&samples::working()), file, shown, csrf, None).into_string()
+}
+
 #[test]
-fn the_six_states_and_the_file_page_are_as_reviewed() {
+fn the_six_states_and_the_file_pages_are_as_reviewed() {
     for (name, html) in pages() {
         let path = golden_dir().join(format!("agent-{name}.html"));
         if std::env::var_os("UPDATE_GOLDEN").is_some() {
@@ -87,7 +105,45 @@ fn a_page_without_token_has_no_form() {
     let snap = snapshot::snapshot(&samples::needs_you());
 
     assert!(!page(&snap, None).into_string().contains("<form"));
-    assert!(!file_page(&snap, &snap.files[0], None, None).into_string().contains("<form"));
+    assert!(!html_of(&shown(true, Asking::Current), &snap.files[0], None).contains("<form"));
+}
+
+#[test]
+fn the_page_of_a_file_comes_anew_while_something_may_change_and_never_under_a_form() {
+    let good = snapshot::file(&samples::good_file());
+    let bad = snapshot::file(&samples::bad_file());
+    let mut settled = shown(true, Asking::Current);
+    settled.events.truncate(2);
+
+    assert!(
+        html_of(&shown(true, Asking::Asked), &good, Some("token")).contains("http-equiv=\"refresh\" content=\"2\"")
+    );
+    assert!(html_of(&shown(false, Asking::Asked), &good, None).contains("http-equiv=\"refresh\" content=\"5\""));
+    assert!(!html_of(&settled, &good, None).contains("http-equiv"));
+    let with_form = html_of(&shown(true, Asking::Asked), &bad, Some("token"));
+    assert!(!with_form.contains("http-equiv") && with_form.contains("Show this again"));
+}
+
+#[test]
+fn whatever_keeps_head_office_from_answering_is_said() {
+    let good = snapshot::file(&samples::good_file());
+    let said = |is_up, asking| html_of(&shown(is_up, asking), &good, None);
+
+    assert!(said(false, Asking::Asked).contains("Head office is not reachable now."));
+    assert!(said(true, Asking::Asked).contains("shown at the next refresh"));
+    assert!(said(true, Asking::Silent).contains("did not answer the last question"));
+    assert!(said(true, Asking::NotUnderstood).contains("older version"));
+    assert!(said(true, Asking::Current).contains("As head office said at"));
+}
+
+#[test]
+fn what_head_office_says_is_shown_as_text_and_nothing_else() {
+    let mut hostile = shown(true, Asking::Current);
+    hostile.events[0].text = "<script>alert(1)</script>".to_owned();
+
+    let html = html_of(&hostile, &snapshot::file(&samples::good_file()), None);
+
+    assert!(html.contains("&lt;script&gt;") && !html.contains("<script"));
 }
 
 #[test]

@@ -49,6 +49,7 @@ fn room(queue: &Queue, listener: TcpListener) -> (StatusRoom, mpsc::Receiver<Sta
         certificate: Arc::new(|| None),
         queue: queue.clone(),
         uplink,
+        fates: Default::default(),
         feeds: Arc::new(|| samples::working().feeds),
         actions,
         views: watch::channel(None).0,

@@ -2,17 +2,24 @@
 
 use std::collections::BTreeMap;
 
-use docksync_proto::link::Condition;
+use docksync_proto::{
+    fate::{Fate, FateState},
+    link::Condition,
+};
 use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 
 use super::facts::{CountFacts, Facts, FeedView, FileFacts, Rates, SiteCard, StoreFacts, Watch};
 use crate::{
     queue::{
-        FileRow, HistoryRow,
+        Content, EventName, EventRow, FileRow, HistoryRow,
         capture::{FileId, HeldLine},
     },
     reload::Standing,
-    uplink::{UplinkFacts, facts::Moved},
+    uplink::{
+        UplinkFacts,
+        facts::Moved,
+        fates::{Asking, Known, Seen},
+    },
 };
 
 /// 14:32:08 CST.
@@ -64,6 +71,7 @@ pub(super) fn working() -> Facts {
         last_file_at: Some(ago(2)),
         files_total: 0,
         files: Vec::new(),
+        recent: vec![recent_file(7, 918_221), recent_file(6, 918_180)],
         history,
     };
     let zone = TimeZone::get("America/Chicago").unwrap();
@@ -153,6 +161,62 @@ pub(super) fn bad_file() -> FileFacts {
         resolved_why: None,
     };
     FileFacts { row, held: vec![held_line(214), held_line(377)] }
+}
+
+fn recent_file(id: i64, last: i64) -> FileRow {
+    let name = format!("SHIP_20261123_140{id}.csv");
+    FileRow {
+        id: FileId(id),
+        path: format!("/srv/wms/archive/{name}"),
+        name,
+        lines: 41,
+        accepted: 41,
+        duplicate: 0,
+        held: 0,
+        ended_ms: Some(ago(2).as_millisecond()),
+        first_seq: Some(last - 40),
+        last_seq: Some(last),
+        ..bad_file().row
+    }
+}
+
+/// A file that needs nobody.
+pub(super) fn good_file() -> FileFacts {
+    FileFacts { row: recent_file(7, 918_221), held: Vec::new() }
+}
+
+/// Events of a file, each on its line.
+pub(super) fn content() -> Content {
+    let name = |line_no| EventName {
+        line_no,
+        event_type: "shipment_confirmed",
+        action: if line_no == 9 { "change" } else { "add" },
+        document: format!("SO-{}", 100_480 + line_no),
+    };
+    let seqs = 918_181..=918_192;
+    let events = seqs.zip(2..).map(|(seq, line_no)| EventRow { seq, name: (line_no != 12).then(|| name(line_no)) });
+    Content { kept: 41, events: events.collect() }
+}
+
+/// What head office says of them: one of each state, the last two not known.
+pub(super) fn fates(first: u64, asking: Asking) -> Seen {
+    let states = [
+        (FateState::Applied, "SHP/2026/00412", false),
+        (FateState::Applied, "", false),
+        (FateState::Applied, "SHP/2026/00377", true),
+        (FateState::Parked, "UNKNOWN_PRODUCT: the ERP has no product SKU-2210", false),
+        (FateState::Behind, "", false),
+        (FateState::OnTheWay, "", false),
+        (FateState::OnTheWay, "the ERP does not answer head office", false),
+        (FateState::LeftOut, "by head office", false),
+        (FateState::Test, "", false),
+        (FateState::NotHeld, "", false),
+    ];
+    let fate = |(seq, (state, text, is_repeat)): (u64, (FateState, &str, bool))| {
+        let fate = Fate { seq, destination: "erp".to_owned(), state, is_repeat, text: text.to_owned() };
+        (seq, Known { at: ago(0), fates: vec![fate] })
+    };
+    Seen { known: (first..).zip(states).map(fate).collect(), asking }
 }
 
 pub(super) fn needs_you() -> Facts {

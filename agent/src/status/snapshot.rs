@@ -11,7 +11,7 @@ use super::{
     headline::{self, CERTIFICATE_DAYS, CLOCK_MS, Headline, Level, Owner},
     phrase,
 };
-use crate::queue::{HistoryRow, capture::HeldLine};
+use crate::queue::{FileRow, HistoryRow, capture::HeldLine};
 
 /// Version of the JSON.
 pub const SCHEMA: u32 = 1;
@@ -47,6 +47,8 @@ pub struct Snapshot {
     pub files: Vec<FileView>,
     /// How many there are.
     pub files_total: u64,
+    /// Files that brought events lately, newest first.
+    pub recent: Vec<RecentFile>,
     /// Folders.
     pub feeds: Vec<FeedView>,
     /// What happened lately, newest first.
@@ -151,7 +153,24 @@ pub struct LinkView {
     pub accept_ms: u64,
 }
 
-/// A file that needs a person.
+/// A file that brought events.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RecentFile {
+    /// Number.
+    pub id: i64,
+    /// Name.
+    pub name: String,
+    /// Feed.
+    pub feed: String,
+    /// When it was stored.
+    pub at: Option<Timestamp>,
+    /// Events that it brought.
+    pub events: u64,
+    /// Whether all of them are in the ERP, or wait for a person there.
+    pub is_through: bool,
+}
+
+/// A file.
 #[derive(Debug, Clone, Serialize)]
 pub struct FileView {
     /// Number.
@@ -170,8 +189,14 @@ pub struct FileView {
     pub lines: i64,
     /// Events taken, those known before included.
     pub good: i64,
+    /// Events known before: they came with another file.
+    pub duplicate: i64,
     /// Lines held.
     pub held: i64,
+    /// Whether it needs a person here.
+    pub needs_person: bool,
+    /// Name under which the same bytes came before.
+    pub earlier: Option<String>,
     /// Code of its first bad line.
     pub code: String,
     /// Why it waits.
@@ -215,6 +240,7 @@ pub fn snapshot(facts: &Facts) -> Snapshot {
         link: facts.link.as_ref().map(link),
         files: store.files.iter().map(file).collect(),
         files_total: store.files_total,
+        recent: store.recent.iter().map(|row| recent(row, store.applied)).collect(),
         feeds: facts.feeds.clone(),
         history: store.history.clone(),
         certificate_days: facts.link.as_ref().and_then(|link| link.certificate_days),
@@ -336,10 +362,23 @@ fn link(link: &crate::uplink::UplinkFacts) -> LinkView {
     }
 }
 
+fn recent(row: &FileRow, applied: u64) -> RecentFile {
+    let last = row.last_seq.and_then(|seq| u64::try_from(seq).ok());
+    RecentFile {
+        id: row.id.0,
+        name: row.name.clone(),
+        feed: row.feed.clone(),
+        at: row.ended_ms.and_then(|ms| Timestamp::from_millisecond(ms).ok()),
+        events: u64::try_from(row.accepted + row.revised).unwrap_or(0),
+        is_through: last.is_some_and(|last| last <= applied),
+    }
+}
+
 /// A file as the list shows it.
 pub(super) fn file(file: &FileFacts) -> FileView {
     let row = &file.row;
     let good = row.taken.unwrap_or(row.accepted + row.duplicate);
+    let held = if row.taken.is_some() { row.lines - good } else { row.held };
     FileView {
         id: row.id.0,
         name: row.name.clone(),
@@ -349,7 +388,10 @@ pub(super) fn file(file: &FileFacts) -> FileView {
         found_at: Timestamp::from_millisecond(row.found_ms).ok(),
         lines: row.lines,
         good,
-        held: if row.taken.is_some() { row.lines - good } else { row.held },
+        duplicate: row.duplicate,
+        held,
+        needs_person: (row.state == "refused" || held > 0) && row.resolved_ms.is_none(),
+        earlier: row.earlier.clone(),
         code: headline::code_of(file),
         cause: headline::cause_of(file),
         whose_action: headline::owner_of(file),

@@ -14,8 +14,17 @@ use maud::Markup;
 use serde::Deserialize;
 use tokio::sync::{mpsc, watch};
 
-use super::{StatusAction, metrics, page, shape, snapshot::Snapshot, text};
-use crate::queue::capture::FileId;
+use super::{
+    StatusAction, events,
+    events::EventsView,
+    file_page, metrics, page, shape,
+    snapshot::{FileView, SCHEMA, Snapshot},
+    text,
+};
+use crate::{
+    queue::{Content, capture::FileId},
+    uplink::fates::Fates,
+};
 
 const BODY_BYTES_MAX: usize = 8 * 1024;
 const REASON_CHARS_MAX: usize = 500;
@@ -24,13 +33,18 @@ const STALE_SECS: u64 = 30;
 const CSP: &str =
     "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
 
+/// Reads a file for its page.
+pub(super) type ReadFile = Arc<dyn Fn(FileId, u64) -> Option<(FileView, Content)> + Send + Sync>;
+
 /// What the answers are made from.
 #[derive(Clone)]
 pub(super) struct Desk {
     pub(super) snapshot: watch::Receiver<Arc<Snapshot>>,
     pub(super) actions: mpsc::Sender<StatusAction>,
-    /// Reads one file with its held lines; blocks.
-    pub(super) file: Arc<dyn Fn(FileId) -> Option<super::snapshot::FileView> + Send + Sync>,
+    /// Reads one file with its held lines, and its events behind the first so many; blocks.
+    pub(super) file: ReadFile,
+    /// What head office says of events.
+    pub(super) fates: Fates,
     pub(super) csrf: Arc<str>,
     pub(super) hosts: Arc<BTreeSet<String>>,
     pub(super) clock: fn() -> jiff::Timestamp,
@@ -44,6 +58,7 @@ pub(super) fn router(desk: Desk) -> Router {
         .route("/status.txt", get(status_text))
         .route("/check.txt", get(check_text))
         .route("/files/{id}", get(file))
+        .route("/files/{id}/file.json", get(file_json))
         .route("/files/{id}/retry", post(retry))
         .route("/files/{id}/set-aside", post(set_aside))
         .route("/try-now", post(try_now))
@@ -184,27 +199,52 @@ async fn check_text(State(desk): State<Desk>, Query(ages): Query<Ages>) -> Respo
 }
 
 #[derive(Deserialize)]
-struct Done {
+struct Shown {
     done: Option<String>,
+    /// Place of the first event, from 1.
+    from: Option<u64>,
+}
+
+impl Desk {
+    /// A file with its events, from this place on; what is not known of them is asked for.
+    async fn file(&self, id: i64, from: Option<u64>) -> Option<(FileView, EventsView)> {
+        let (read, skip) = (self.file.clone(), from.unwrap_or(1).saturating_sub(1).min(u64::from(u32::MAX)));
+        let (file, content) = tokio::task::spawn_blocking(move || read(FileId(id), skip)).await.ok().flatten()?;
+        let snap = self.snapshot();
+        let is_link_up = snap.link.as_ref().is_some_and(|link| link.is_up);
+        let look = |first, last| self.fates.look(first, last, (self.clock)());
+        let events = events::view(content, skip, snap.stream.marked, is_link_up, look);
+        Some((file, events))
+    }
 }
 
 async fn file(
     State(desk): State<Desk>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
     Path(id): Path<i64>,
-    Query(Done { done }): Query<Done>,
+    Query(Shown { done, from }): Query<Shown>,
 ) -> Response {
-    let read = desk.file.clone();
-    let found = tokio::task::spawn_blocking(move || read(FileId(id))).await.ok().flatten();
     let note = match done.as_deref() {
         Some("retry") => Some("The file is checked again. What is stored already will not be stored twice."),
         Some("set-aside") => Some("The file is being set aside, with your reason."),
         _ => None,
     };
-    match (found, note) {
-        (Some(file), note) => html(page::file_page(&desk.snapshot(), &file, desk.csrf_for(peer), note)),
+    match (desk.file(id, from).await, note) {
+        (Some((file, events)), note) => {
+            html(file_page::file_page(&desk.snapshot(), &file, &events, desk.csrf_for(peer), note))
+        }
         (None, Some(note)) => desk.message(StatusCode::OK, "Done", note),
         (None, None) => desk.message(StatusCode::NOT_FOUND, "No such file", "It needs nobody any more, or never came."),
+    }
+}
+
+/// The same for programs.
+async fn file_json(State(desk): State<Desk>, Path(id): Path<i64>, Query(Shown { from, .. }): Query<Shown>) -> Response {
+    match desk.file(id, from).await {
+        Some((file, events)) => {
+            axum::Json(serde_json::json!({ "version": SCHEMA, "file": file, "events": events })).into_response()
+        }
+        None => problem(StatusCode::NOT_FOUND, "There is no such file.", "See the files of /status.json."),
     }
 }
 

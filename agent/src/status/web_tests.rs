@@ -21,7 +21,8 @@ fn serve(facts: &crate::status::facts::Facts) -> Site {
     let desk = Desk {
         snapshot: snapshots,
         actions: sender,
-        file: Arc::new(move |id| file.clone().filter(|file| file.id == id.0)),
+        file: Arc::new(move |id, _| Some((file.clone().filter(|file| file.id == id.0)?, samples::content()))),
+        fates: Default::default(),
         csrf: "token".into(),
         hosts: Arc::new(hosts(address, &[])),
         clock: samples::now,

@@ -2,6 +2,8 @@
 //!
 //! One task. The engine's outputs are carried out in their order; the database is asked on blocking threads, never here.
 
+mod asking;
+
 use std::{collections::VecDeque, path::PathBuf, sync::Arc, time::Duration};
 
 use bytes::Bytes;
@@ -19,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     facts::UplinkFacts,
+    fates::Fates,
     mqtt::{AckReason, Connection, ConnectionSettings, Event, LostReason, Source},
     tls::{Identity, IdentityError},
 };
@@ -65,6 +68,8 @@ pub struct Uplink {
     pub config: SenderConfig,
     /// What pages read.
     pub facts: watch::Sender<UplinkFacts>,
+    /// What pages ask of events.
+    pub fates: Fates,
     /// Asked for a try now.
     pub try_now: Arc<tokio::sync::Notify>,
     /// Files that wait in the folders.
@@ -104,6 +109,7 @@ impl Uplink {
         let state = head.borrow_and_update().clone();
         let reader = open_reader(&self.queue).await?;
         let try_now = self.try_now.clone();
+        let fates = self.fates.clone();
         let mut shell = Shell {
             sender: Sender::new(state, self.config.clone()),
             reader: Some(reader),
@@ -134,8 +140,10 @@ impl Uplink {
                 }
                 () = sleep_until(wait) => shell.connect().await?,
                 () = try_now.notified(), if wait.is_some() => shell.connect().await?,
+                () = fates.wanted() => {}
                 _ = tick.tick() => shell.tick().await?,
             }
+            shell.ask()?;
             shell.pump().await?;
             shell.tell();
         }
@@ -298,6 +306,7 @@ impl Shell {
         self.connection = None;
         self.ready.clear();
         self.online = false;
+        self.up.fates.book().lost();
         let delay = Duration::from_millis(after);
         self.reconnect_at = Some(Instant::now() + delay);
         let next = i64::try_from(after).unwrap_or(i64::MAX).milliseconds();
@@ -324,6 +333,9 @@ impl Shell {
                 Ok(())
             }
             Event::PubAck { token, reason } => {
+                if token == asking::QUESTION && self.question_acked(reason) {
+                    return Ok(());
+                }
                 let ack = match reason {
                     AckReason::Success => Ack::Taken,
                     AckReason::NobodyListens => Ack::NobodyListens,
@@ -359,7 +371,13 @@ impl Shell {
                 tracing::warn!(reason = refuse.reason.as_str(), expected = refuse.expected, "centre refused a frame");
                 SendInput::Refuse(refuse)
             }
-            Frame::Hello(_) | Frame::Batch(_) | Frame::Beat(_) | Frame::Unavailable(_) => return Ok(()),
+            Frame::Hello(_) | Frame::Batch(_) | Frame::Beat(_) | Frame::Unavailable(_) | Frame::Question(_) => {
+                return Ok(());
+            }
+            Frame::Answer(answer) => {
+                self.told(answer);
+                return Ok(());
+            }
         };
         self.feed(input).await
     }

@@ -39,6 +39,7 @@ pub mod sqlite;
 pub mod terms;
 #[cfg(test)]
 mod tests;
+mod whereabouts;
 pub mod writer;
 
 use std::sync::Arc;

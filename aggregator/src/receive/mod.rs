@@ -5,6 +5,7 @@
 //! under the signature of the site whose topic it came on; one task for each site decides for it, with the link engine's receiver.
 //! It does not: judge the content of events (`admit`), know what MQTT library is used.
 
+pub mod answer;
 pub mod broker;
 pub mod listener;
 pub mod mosquitto;
@@ -36,6 +37,7 @@ use tokio::{sync::mpsc, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use self::{
+    answer::Answering,
     site::SiteTask,
     transport::{Inbound, Outbound, Presence, RefuseCode},
 };
@@ -115,6 +117,8 @@ pub struct Shared {
     pub revoked: Revoked,
     /// What the ledger lacks and sites are asked for again.
     pub wants: Wants,
+    /// What sites are told of their events when they ask.
+    pub answering: Answering,
     /// Folder for bytes that a person may have to look at.
     pub kept: PathBuf,
     /// Sites that are connected.

@@ -8,7 +8,8 @@ use std::{path::PathBuf, pin::Pin, sync::Arc, time::Instant};
 use bytes::Bytes;
 use docksync_proto::{
     codec::{self, BatchEncoder, Decoded},
-    frame::{Batch, BatchHead, Beat, Frame, FrameError, Hello, Refuse, RefuseReason, Unavailable},
+    fate::Question,
+    frame::{self, Batch, BatchHead, Beat, Frame, FrameError, Hello, Refuse, RefuseReason, Unavailable},
     identity::Hash,
     link::{Decision, Facts, HelloFacts, Offer, Receiver, ReceiverState, Taken, Verdict},
     site::SiteId,
@@ -22,6 +23,7 @@ use uuid::Uuid;
 
 use super::{
     ReceiveError, Shared,
+    answer::Questions,
     transport::{Done, Inbound, RefuseCode},
 };
 use crate::{
@@ -68,6 +70,7 @@ pub struct SiteTask {
     /// What was asked for again last, and when.
     wanted: (std::time::Instant, Vec<(u64, u64)>),
     told: (u64, u64, u32),
+    questions: Questions,
 }
 
 impl std::fmt::Debug for SiteTask {
@@ -92,6 +95,7 @@ impl SiteTask {
             is_mark_due: false,
             told: (0, 0, 0),
             wanted: (std::time::Instant::now(), Vec::new()),
+            questions: Questions::default(),
         }
     }
 
@@ -110,6 +114,11 @@ impl SiteTask {
                     self.landed(landed)?;
                     while let Some(Some(landed)) = self.commits.next().now_or_never() {
                         self.landed(landed)?;
+                    }
+                }
+                answer = self.questions.next(), if self.questions.is_busy() => {
+                    if let Some(answer) = answer {
+                        self.send(&Frame::Answer(answer)).await;
                     }
                 }
                 inbound = inbox.recv() => match inbound {
@@ -211,7 +220,12 @@ impl SiteTask {
                 inbound.done.ack();
                 Ok(())
             }
-            Frame::Grant(_) | Frame::Mark(_) | Frame::Refuse(_) => {
+            Frame::Question(question) => {
+                self.question(question);
+                inbound.done.ack();
+                Ok(())
+            }
+            Frame::Grant(_) | Frame::Mark(_) | Frame::Refuse(_) | Frame::Answer(_) => {
                 inbound.done.ack();
                 Ok(())
             }
@@ -524,6 +538,16 @@ impl SiteTask {
             view.disk_used_bytes = beat.disk_used_bytes;
             view.disk_free_bytes = beat.disk_free_bytes;
         });
+    }
+
+    /// Answered under the open grant only, and not sooner than a site may ask; what is dropped is asked again by the site's page.
+    fn question(&mut self, question: Question) {
+        let granted = self.receiver.state().map(|state| (state.epoch, frame::session(state.ratchet)));
+        let is_granted = granted == Some((question.epoch, question.session));
+        let (answering, path) = (&self.shared.answering, self.shared.ledger.path());
+        if !is_granted || !self.questions.take(answering, path, (&self.site, question), Instant::now()) {
+            tracing::debug!(site = %self.site, first = question.first, is_granted, "question of a site was dropped");
+        }
     }
 
     fn state(&self, payload: &[u8]) {

@@ -18,7 +18,8 @@
 //! | `Flowing` | a mark of another ledger, a stale epoch, no credit for long; a chain that forked | `Greeting`; `Held` |
 //! | `Held` (a person decides) | a minute has passed | `Greeting`, same nonce |
 //!
-//! It does not do: store events, split batches, sign frames, choose credit.
+//! It does not do: store events, split batches, sign frames, choose credit, or carry what a site asks of its events behind the
+//! ledger ([`crate::fate`]): that goes beside the stream and changes nothing of it.
 
 pub mod backoff;
 pub mod receiver;

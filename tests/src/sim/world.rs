@@ -463,7 +463,12 @@ impl World {
                 Frame::Grant(grant) => self.centre.down[site].grant_input(grant),
                 Frame::Mark(mark) => SendInput::Mark(mark.clone()),
                 Frame::Refuse(refuse) => SendInput::Refuse(refuse.clone()),
-                Frame::Hello(_) | Frame::Batch(_) | Frame::Beat(_) | Frame::Unavailable(_) => return Ok(()),
+                Frame::Hello(_)
+                | Frame::Batch(_)
+                | Frame::Beat(_)
+                | Frame::Unavailable(_)
+                | Frame::Question(_)
+                | Frame::Answer(_) => return Ok(()),
             };
             self.feed_centre(site, input);
             return Ok(());
@@ -482,7 +487,12 @@ impl World {
             }
             Frame::Batch(batch) => side.batch(now, batch, facts),
             Frame::Unavailable(gone) => side.unavailable(gone, facts),
-            Frame::Grant(_) | Frame::Mark(_) | Frame::Refuse(_) | Frame::Beat(_) => (false, None),
+            Frame::Grant(_)
+            | Frame::Mark(_)
+            | Frame::Refuse(_)
+            | Frame::Beat(_)
+            | Frame::Question(_)
+            | Frame::Answer(_) => (false, None),
         };
         if self.plan.trace {
             let text = describe(frame, answer.as_ref());
@@ -590,7 +600,12 @@ impl World {
             Frame::Grant(grant) => self.machines[machine].up.grant_input(grant),
             Frame::Mark(mark) => SendInput::Mark(mark.clone()),
             Frame::Refuse(refuse) => SendInput::Refuse(refuse.clone()),
-            Frame::Hello(_) | Frame::Batch(_) | Frame::Beat(_) | Frame::Unavailable(_) => return Ok(()),
+            Frame::Hello(_)
+            | Frame::Batch(_)
+            | Frame::Beat(_)
+            | Frame::Unavailable(_)
+            | Frame::Question(_)
+            | Frame::Answer(_) => return Ok(()),
         };
         self.feed(machine, input);
         Ok(())
@@ -605,7 +620,12 @@ impl World {
             Frame::Hello(hello) => (false, m.down.hello(now, dice, hello, facts, true)),
             Frame::Batch(batch) => m.down.batch(now, batch, facts),
             Frame::Unavailable(gone) => m.down.unavailable(gone, facts),
-            Frame::Grant(_) | Frame::Mark(_) | Frame::Refuse(_) | Frame::Beat(_) => (false, None),
+            Frame::Grant(_)
+            | Frame::Mark(_)
+            | Frame::Refuse(_)
+            | Frame::Beat(_)
+            | Frame::Question(_)
+            | Frame::Answer(_) => (false, None),
         };
         let site = m.site;
         if let Some(frame) = answer {
@@ -971,6 +991,8 @@ fn describe(frame: &Frame, answer: Option<&Frame>) -> String {
         Frame::Refuse(r) => format!("refuse {} expected {}", r.reason.as_str(), r.expected),
         Frame::Beat(_) => "beat".to_owned(),
         Frame::Unavailable(u) => format!("unavailable {}..={}", u.first, u.last),
+        Frame::Question(q) => format!("question {}..={}", q.first, q.last),
+        Frame::Answer(a) => format!("answer {}..={}", a.first, a.last),
     };
     format!("{} -> {}", short(frame), answer.map_or_else(|| "-".to_owned(), short))
 }
