@@ -196,7 +196,7 @@ fn without_the_module_kills_double_nothing_either() {
     line.await_effects(180);
     assert_eq!(line.total(), before + 180);
 
-    // Orders, of each of which one piece stays behind; then that one leaves by the backorder.
+    // Orders, of each of which one piece stays behind.
     let orders = line.orders(8);
     let left: i64 = orders.iter().enumerate().map(|(n, order)| line.ship(n, order, 1)).sum();
     line.await_first_effect(180);
@@ -206,12 +206,6 @@ fn without_the_module_kills_double_nothing_either() {
     line.centre.restart().unwrap();
     line.await_effects(180 + orders.len());
     assert_eq!(line.total(), before + 180 - left);
-    for (n, order) in orders.iter().enumerate() {
-        let rest = Order { lines: vec![(order.lines[0].0.clone(), 1.into())], ..order.clone() };
-        line.ship(100 + n, &rest, 0);
-    }
-    line.await_effects(180 + 2 * orders.len());
-    assert_eq!(line.total(), before + 180 - left - i64::try_from(orders.len()).unwrap());
     assert_eq!(line.groups(), []);
     line.site.stop().unwrap();
     line.centre.stop().unwrap();

@@ -56,7 +56,8 @@ impl Line {
 
 #[test]
 fn answers_lost_after_the_commit_double_nothing_though_the_centre_is_killed() {
-    let (events, kill_every) = if is_full() { (10_000, 20) } else { (1_500, 2) };
+    let (events, kill_every) =
+        if is_full() { (10_000, Duration::from_secs(20)) } else { (4_000, Duration::from_millis(300)) };
     let mut line = Line::start();
     line.double.set(Mode::DropAnswers(5));
     line.wms.export(events).unwrap();
@@ -66,7 +67,7 @@ fn answers_lost_after_the_commit_double_nothing_though_the_centre_is_killed() {
     let mut kills = 0;
     while line.double.count() < events {
         assert!(Instant::now() < deadline, "{} of {events} after {kills} kills", line.double.count());
-        let goes_on = await_that("all documents", Duration::from_secs(kill_every), || line.double.count() >= events);
+        let goes_on = await_that("all documents", kill_every, || line.double.count() >= events);
         if goes_on.is_err() {
             line.centre.kill().unwrap();
             line.centre.restart().unwrap();

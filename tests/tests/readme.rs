@@ -162,7 +162,7 @@ fn the_commands_of_the_readme_install_a_centre_and_a_site() {
         "For whoever connects a WMS. Nothing needs to run yet, and nothing is stored or sent. First see what comes out of a file of a standard:",
         "is 1 then. A file of the WMS's own form needs a profile. Have one written from an example, look over what is marked \"(guessed)\", try it:",
         "the events are on disk, into the feed's `answers` folder. Then name the folder in `agent.toml` as a `[[feed]]`, and check:",
-        "in `aggregator.toml` as a `[[consumer]]` of kind `tryton`; its reference shows every key. Try it, and see what waits for whom:",
+        "`[[consumer]]` of kind `tryton`; its reference shows every key. Try it (it says which way events go), and see what waits for whom:",
         "Each site's books are compared in its own night, and at any time by hand:",
     ];
     assert_eq!(known, expected, "a new block of commands needs a place here");
